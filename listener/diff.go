@@ -73,9 +73,16 @@ func compare(old, new *Entry, attrs []string, visit func(name string, old, new V
 		new = &Entry{}
 	}
 	if len(attrs) > 0 {
-		for _, name := range attrs {
-			o, n := old.Attr(name), new.Attr(name)
-			if o.ber != n.ber && !visit(name, o, n) {
+		for i, name := range attrs {
+			o, n := old.find(name), new.find(name)
+			if o.values.ber == n.values.ber || namedBefore(attrs, i) {
+				continue
+			}
+			spelled := n.name
+			if spelled == "" {
+				spelled = o.name
+			}
+			if !visit(spelled, o.values, n.values) {
 				return
 			}
 		}
@@ -98,10 +105,19 @@ func compare(old, new *Entry, attrs []string, visit func(name string, old, new V
 		if i < len(new.attrs) && new.attrs[i].name == a.name {
 			continue
 		}
-		if !new.Has(a.name) && !Operational(a.name) && !visit(a.name, a.values, Values{}) {
+		if new.find(a.name) == &noAttribute && !Operational(a.name) && !visit(a.name, a.values, Values{}) {
 			return
 		}
 	}
+}
+
+func namedBefore(attrs []string, i int) bool {
+	for _, earlier := range attrs[:i] {
+		if strings.EqualFold(earlier, attrs[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // fewValues is up to where a nested loop beats building a map.
@@ -179,11 +195,11 @@ var operational = map[string]bool{
 	"entrycsn": true, "contextcsn": true, "hassubordinates": true, "pwdchangedtime": true,
 	"pwdaccountlockedtime": true, "pwdfailuretime": true, "pwdhistory": true, "pwdgraceusetime": true,
 	"pwdreset": true, "pwdpolicysubentry": true, "pwdlastsuccess": true, "authtimestamp": true,
-	"entryttl": true, "entryexpiretimestamp": true, "memberof": true,
+	"pwdaccounttmplockoutend": true, "entryttl": true, "entryexpiretimestamp": true,
 	// 389 DS
 	"nsuniqueid": true, "parentid": true, "entryid": true, "numsubordinates": true,
 	"nscpentrydn": true, "nsds5replconflict": true, "entryusn": true, "dsentrydn": true,
 	"tombstonenumsubordinates": true, "passwordexpirationtime": true, "passwordretrycount": true,
 	"retrycountresettime": true, "accountunlocktime": true, "passwordallowchangetime": true,
-	"passwordhistory": true, "lastlogintime": true,
+	"passwordhistory": true, "lastlogintime": true, "nsrole": true, "nsroledn": true,
 }

@@ -93,14 +93,20 @@ func (e *Entry) All() iter.Seq2[string, Values] {
 	}
 }
 
-// Attr returns the values of the attribute; without values when it is absent.
-func (e *Entry) Attr(name string) Values {
+// Attr returns the values of the attribute; without values when it is absent. Of two
+// attributes with one description, which RFC 4511 forbids, the first counts.
+func (e *Entry) Attr(name string) Values { return e.find(name).values }
+
+var noAttribute attribute
+
+// find returns the attribute, &noAttribute if there is none.
+func (e *Entry) find(name string) *attribute {
 	for i := range e.attrs {
 		if len(e.attrs[i].name) == len(name) && strings.EqualFold(e.attrs[i].name, name) {
-			return e.attrs[i].values
+			return &e.attrs[i]
 		}
 	}
-	return Values{}
+	return &noAttribute
 }
 
 // Has tells whether the entry has the attribute.
@@ -252,7 +258,7 @@ func readTLV(s string) (tag byte, content, rest string, ok bool) {
 		}
 		head += octets
 	}
-	if n > len(s)-head {
+	if n < 0 || n > len(s)-head { // below zero: four octets on a 32-bit machine
 		return 0, "", "", false
 	}
 	return tag, s[head : head+n], s[head+n:], true

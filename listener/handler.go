@@ -54,8 +54,9 @@ type PreRunner interface {
 }
 
 // PostRunner is implemented by handlers that need a step after a run of calls:
-// PostRun is called when the module had nothing to do for quiet_period (15 s
-// unless configured), and at shutdown. If the process died before it could be
+// PostRun is called when the module had nothing to do for quiet_period (15 s unless
+// configured), at the latest post_run_max_delay (5 m) after the first call of the
+// run, and at shutdown. If the process died before it could be
 // called it is made up for after the next start, after PreRun. UDL calls it
 // postrun().
 type PostRunner interface {
