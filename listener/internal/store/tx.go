@@ -1,0 +1,113 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// Tx is a transaction: the operations of an Update, or the reading half of them in
+// a View. It is not safe for concurrent use.
+type Tx struct {
+	b     *bbolt.Tx
+	slabs *slabs
+	size  int // bytes written so far, about
+
+	meta, entries, uuids, tree, members, outbox, pending, versions, held, renames, modules *bbolt.Bucket
+
+	counters      Counters
+	countersDirty bool
+	key           [32]byte // scratch for keys that bbolt copies or only reads
+}
+
+// Counters are the numbers that move with every change.
+type Counters struct {
+	Seq     uint64 // of the last change
+	ID      uint64 // of the last new entry
+	Entries uint64 // in the mirror
+}
+
+func newTx(b *bbolt.Tx) *Tx {
+	tx := &Tx{
+		b: b, meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
+		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
+		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
+		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
+	}
+	tx.entries.FillPercent = 0.95 // keys are appended
+	tx.outbox.FillPercent = 0.95
+	if raw := tx.meta.Get([]byte("counters")); len(raw) == 24 {
+		tx.counters = Counters{binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:]), binary.BigEndian.Uint64(raw[16:])}
+	}
+	return tx
+}
+
+// Size returns about how many bytes the transaction has written: what its caller
+// bounds, because bbolt holds all of it in memory until the commit.
+func (tx *Tx) Size() int { return tx.size }
+
+// Counters returns the counters as this transaction sees them.
+func (tx *Tx) Counters() Counters { return tx.counters }
+
+// NextSeq returns the number for the next change.
+func (tx *Tx) NextSeq() uint64 {
+	tx.counters.Seq++
+	tx.countersDirty = true
+	return tx.counters.Seq
+}
+
+func (tx *Tx) finish() error {
+	if !tx.countersDirty {
+		return nil
+	}
+	b := make([]byte, 0, 24)
+	b = binary.BigEndian.AppendUint64(b, tx.counters.Seq)
+	b = binary.BigEndian.AppendUint64(b, tx.counters.ID)
+	b = binary.BigEndian.AppendUint64(b, tx.counters.Entries)
+	return tx.meta.Put([]byte("counters"), b)
+}
+
+func (tx *Tx) put(bucket *bbolt.Bucket, key, value []byte) error {
+	tx.size += len(key) + len(value) + 16
+	return bucket.Put(key, value)
+}
+
+func (tx *Tx) del(bucket *bbolt.Bucket, key []byte) error {
+	tx.size += len(key) + 16
+	return bucket.Delete(key)
+}
+
+// Sync is what the mirror knows of its provider.
+type Sync struct {
+	// Cookie is what the next session resumes from; nil: a full load.
+	Cookie []byte `json:"cookie,omitempty"`
+	// Fingerprint names the search that the cookie belongs to.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Filled is set at the end of the first refresh: before it the mirror is
+	// incomplete and no module is told of anything.
+	Filled bool `json:"filled,omitempty"`
+	// URI is the provider of the last session.
+	URI string `json:"uri,omitempty"`
+}
+
+// Sync returns the stored state of the synchronization.
+func (tx *Tx) Sync() (Sync, error) {
+	var s Sync
+	if raw := tx.meta.Get([]byte("sync")); raw != nil {
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return s, fmt.Errorf("%w: sync state: %w", ErrUnusable, err)
+		}
+	}
+	return s, nil
+}
+
+// SetSync stores the state of the synchronization.
+func (tx *Tx) SetSync(s Sync) error {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return tx.put(tx.meta, []byte("sync"), raw)
+}
