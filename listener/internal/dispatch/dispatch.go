@@ -1,0 +1,318 @@
+// Package dispatch runs the calls that the outbox owes to the modules.
+//
+// # Lanes
+//
+// A lane is a number of workers for some modules. All synchronous modules share one
+// lane with one worker: calls are made one at a time, in the order of the changes and
+// for one change by (priority, name). Each asynchronous module has a lane of its own
+// with as many workers as its parallelism.
+//
+// # Order
+//
+// Within a module a task waits for every earlier one that has its entry, or its old
+// or new name. A task that fails keeps its place: it and what waits for it go on at
+// its retry, everything else goes ahead.
+//
+// # Steps
+//
+// initialize, pre_run and post_run are barriers: a worker runs them when nothing else
+// of the module is in flight, and nothing else is started before they are through.
+//
+//	start                    quiet_period       shutdown
+//	  | initialize (once ever)    |                 |
+//	  | pre_run  calls ...  calls |post_run  pre_run calls |post_run
+//
+// # Durability
+//
+// A task leaves the outbox in a transaction after its handler returned nil. Later
+// tasks of the entry need not wait for that: after a crash the unacknowledged calls
+// of an entry are a contiguous suffix, and are repeated in their order.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/listenerd/listenerd/listener"
+)
+
+// Task is one call owed to a module, with its entries.
+type Task struct {
+	Seq   uint64
+	Kind  listener.Kind
+	Cause listener.Cause
+	UUID  listener.UUID
+	// Old and New are the entries; nil where the kind of call has none.
+	Old, New *listener.Entry
+	// Keys are the entry and its normalized names: what orders the task.
+	Keys []string
+	// Size is about how many bytes of memory the task takes.
+	Size int
+	// Ref is the outbox's own.
+	Ref any
+}
+
+// Outbox is the durable side of dispatching. Its errors are fatal.
+type Outbox interface {
+	// Load returns the tasks of the module that follow after in order of seq: at
+	// most limit, and no further one when they take size bytes.
+	Load(module string, after uint64, limit, size int) ([]*Task, error)
+	// Refill asks for tasks beyond those stored, from the module's walk; it returns
+	// false when there are none for now.
+	Refill(module string) (bool, error)
+	// Ack removes tasks that are done, by module.
+	Ack(done map[string][]*Task) error
+	// Update changes the module's stored state of its steps.
+	Update(module string, steps Steps) error
+}
+
+// Steps is what is stored of a module's steps.
+type Steps struct {
+	// Initialized: initialize succeeded.
+	Initialized bool
+	// PostRunOwed: there may have been calls since the last post_run.
+	PostRunOwed bool
+}
+
+// Module is a module to dispatch to.
+type Module struct {
+	Name     string
+	Spec     listener.Spec
+	Workers  int // of an asynchronous module
+	Handler  listener.Handler
+	Log      *zap.Logger
+	Steps    Steps // as stored
+	Queued   int   // tasks in the outbox at start
+	Walking  bool  // tasks may come by Refill
+	Settings Settings
+}
+
+// Settings of a module; see package config for what they mean.
+type Settings struct {
+	QuietPeriod, PostRunMaxDelay time.Duration
+	Timeout                      time.Duration // of one call; 0: none
+	RetryMin, RetryMax           time.Duration
+	MaxAttempts                  int // 0: unlimited
+}
+
+// Config of a Dispatcher.
+type Config struct {
+	Outbox Outbox
+	// ShutdownTimeout is how long calls in flight get at the end; half of it until
+	// their context is cancelled.
+	ShutdownTimeout time.Duration
+	Log             *zap.Logger
+}
+
+// Dispatcher runs the calls of all modules.
+type Dispatcher struct {
+	Config
+	modules map[string]*module
+	lanes   []*lane
+	acks    *acker
+
+	calls    context.Context // of all calls; ends with ErrStopping at shutdown
+	stopCall context.CancelCauseFunc
+
+	failed chan error // the first fatal error
+}
+
+// New returns a dispatcher for the modules. Nothing is called before Run.
+func New(c Config, modules []Module) *Dispatcher {
+	d := &Dispatcher{Config: c, modules: map[string]*module{}, failed: make(chan error, 1)}
+	d.calls, d.stopCall = context.WithCancelCause(context.Background())
+	d.acks = newAcker(d)
+	sync := newLane(d, 1)
+	for _, m := range modules {
+		l := sync
+		if m.Spec.RunAsynchronously {
+			l = newLane(d, max(m.Workers, 1))
+			d.lanes = append(d.lanes, l)
+		}
+		d.modules[m.Name] = l.add(m)
+	}
+	if len(sync.modules) > 0 {
+		d.lanes = append(d.lanes, sync)
+	}
+	return d
+}
+
+// Queued tells that n tasks were added to the outbox for the module, or with n zero
+// that its walk may go on. Safe for concurrent use, before Run too.
+func (d *Dispatcher) Queued(name string, n int) {
+	m := d.modules[name]
+	if m == nil {
+		return
+	}
+	l := m.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.queued += n
+	m.more = true
+	m.settled = false
+	l.load.Signal()
+}
+
+// Run makes the calls until ctx ends, and then shuts down: no new calls are started,
+// those in flight get ShutdownTimeout, and post_run is called where it is owed. It
+// returns nil, or the error of the outbox that ended it.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	var running, acking sync.WaitGroup
+	acking.Go(d.acks.run)
+	for _, l := range d.lanes {
+		running.Go(l.runLoader)
+		for range l.workers {
+			running.Go(l.runWorker)
+		}
+	}
+	var fatal error
+	select {
+	case <-ctx.Done():
+	case fatal = <-d.failed:
+	}
+	ended := make(chan struct{})
+	for _, l := range d.lanes {
+		l.stop(fatal != nil)
+	}
+	go func() { // ends when the last handler returns
+		running.Wait()
+		d.acks.stop()
+		acking.Wait()
+		close(ended)
+	}()
+	cancelCalls := time.AfterFunc(d.ShutdownTimeout/2, func() { d.stopCall(listener.ErrStopping) })
+	defer cancelCalls.Stop()
+	limit := time.NewTimer(d.ShutdownTimeout)
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		for _, name := range d.inFlight() {
+			d.Log.Warn("a call did not return in time and is left behind; it will be repeated after the next start", zap.String("module", name))
+		}
+		d.acks.stop()
+		acking.Wait()
+	}
+	d.stopCall(listener.ErrStopping)
+	select {
+	case err := <-d.failed:
+		fatal = errors.Join(fatal, err)
+	default:
+	}
+	return fatal
+}
+
+func (d *Dispatcher) inFlight() []string {
+	var names []string
+	for _, l := range d.lanes {
+		l.mu.Lock()
+		for _, m := range l.modules {
+			if m.inFlight > 0 || m.step != "" {
+				names = append(names, m.name)
+			}
+		}
+		l.mu.Unlock()
+	}
+	return names
+}
+
+// fail ends Run with err.
+func (d *Dispatcher) fail(err error) {
+	select {
+	case d.failed <- err:
+	default:
+	}
+}
+
+// Settle waits until no module has anything left that could run now or later by
+// itself: every task is acknowledged or set aside.
+func (d *Dispatcher) Settle(ctx context.Context) error {
+	for _, l := range d.lanes {
+		stop := context.AfterFunc(ctx, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.change.Broadcast()
+		})
+		l.mu.Lock()
+		for ctx.Err() == nil && !l.settledLocked() {
+			l.change.Wait()
+		}
+		l.mu.Unlock()
+		stop()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// ModuleStatus is what is to be known of a module at a moment.
+type ModuleStatus struct {
+	Name string
+	// State is initializing, walking, running, idle or failing.
+	State string
+	// Queued counts the calls owed, including those in flight and failing.
+	Queued int
+	// InFlight counts the calls that run now.
+	InFlight int
+	// Failing counts the entries whose call failed and that wait for a retry or were
+	// set aside.
+	Failing int
+	// SetAside counts those of them that are not retried.
+	SetAside int
+	// Calls counts the calls that succeeded since the start.
+	Calls uint64
+	// Failures counts the calls that failed since the start.
+	Failures uint64
+	// LastError is the last failed call's error, and what it was for.
+	LastError string
+}
+
+// Status returns the modules' states, by name.
+func (d *Dispatcher) Status() []ModuleStatus {
+	var out []ModuleStatus
+	for _, l := range d.lanes {
+		l.mu.Lock()
+		for _, m := range l.modules {
+			out = append(out, m.statusLocked())
+		}
+		l.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b ModuleStatus) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Owed returns the number of calls that are not acknowledged, and the modules whose
+// post_run, pre_run or initialize is owed.
+func (d *Dispatcher) Owed() (calls int, steps []string) {
+	for _, l := range d.lanes {
+		l.mu.Lock()
+		for _, m := range l.modules {
+			calls += m.queued
+			if m.steps.PostRunOwed || m.wantsInit() {
+				steps = append(steps, m.name)
+			}
+		}
+		l.mu.Unlock()
+	}
+	return calls, steps
+}
+
+// call is one invocation of a handler's method, with panics turned into errors.
+func (d *Dispatcher) call(m *module, info *listener.Call, f func(context.Context) error) (err error) {
+	ctx := listener.WithCall(d.calls, info)
+	if m.Settings.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, m.Settings.Timeout, fmt.Errorf("timeout of %v", m.Settings.Timeout))
+		defer cancel()
+	}
+	defer recoverPanic(&err)
+	return f(ctx)
+}

@@ -1,0 +1,107 @@
+// Package keyqueue orders work by keys: an item that shares a key with an earlier
+// one waits until that one is done, and everything else may go ahead.
+//
+// It is a data structure without goroutines or locks; its user provides both.
+package keyqueue
+
+// Queue holds items in the order they were pushed. The zero value is not usable;
+// see [New]. It is not safe for concurrent use.
+type Queue[K comparable, V any] struct {
+	lines map[K]line[K, V]
+	ready func(*Item[K, V])
+	free  []*link[K, V]
+}
+
+// Item is a value in the queue, from Push to Done.
+type Item[K comparable, V any] struct {
+	Value V
+
+	keys    []K
+	waiting int // keys for which an earlier item is not done
+}
+
+// line is the items that share one key, in order. The first one has the key.
+type line[K comparable, V any] struct{ first, last *link[K, V] }
+
+type link[K comparable, V any] struct {
+	item *Item[K, V]
+	next *link[K, V]
+}
+
+// New returns an empty queue. It calls ready with each item when no earlier item
+// that shares a key with it is left: during Push, or during the Done of the last of
+// those.
+func New[K comparable, V any](ready func(*Item[K, V])) *Queue[K, V] {
+	return &Queue[K, V]{lines: map[K]line[K, V]{}, ready: ready}
+}
+
+// Push appends a value with its keys, which must not change afterwards. A key that
+// is named twice counts once.
+func (q *Queue[K, V]) Push(v V, keys ...K) *Item[K, V] {
+	item := &Item[K, V]{Value: v, keys: keys}
+	for i, k := range keys {
+		if !firstOf(keys, i) {
+			continue
+		}
+		l := q.lines[k]
+		n := q.link(item)
+		if l.first == nil {
+			l.first = n
+		} else {
+			l.last.next = n
+			item.waiting++
+		}
+		l.last = n
+		q.lines[k] = l
+	}
+	if item.waiting == 0 {
+		q.ready(item)
+	}
+	return item
+}
+
+// Done takes an item that was ready out of the queue.
+func (q *Queue[K, V]) Done(item *Item[K, V]) {
+	for i, k := range item.keys {
+		if !firstOf(item.keys, i) {
+			continue
+		}
+		l := q.lines[k]
+		n := l.first
+		if n == nil || n.item != item {
+			panic("keyqueue: Done of an item that is not ready")
+		}
+		l.first = n.next
+		*n = link[K, V]{}
+		q.free = append(q.free, n)
+		if l.first == nil {
+			delete(q.lines, k)
+			continue
+		}
+		q.lines[k] = l
+		next := l.first.item
+		if next.waiting--; next.waiting == 0 {
+			q.ready(next)
+		}
+	}
+}
+
+func (q *Queue[K, V]) link(item *Item[K, V]) *link[K, V] {
+	if last := len(q.free) - 1; last >= 0 {
+		n := q.free[last]
+		q.free = q.free[:last]
+		n.item = item
+		return n
+	}
+	return &link[K, V]{item: item}
+}
+
+// firstOf tells whether keys[i] does not occur before i. There are few keys.
+func firstOf[K comparable](keys []K, i int) bool {
+	for _, k := range keys[:i] {
+		if k == keys[i] {
+			return false
+		}
+	}
+	return true
+}
