@@ -1,0 +1,499 @@
+// Package route turns what the provider reports into the mirror's next state and
+// into the calls owed to the modules.
+//
+// A [Router] is the sink of the syncrepl consumer. It collects what arrives and, at
+// each Flush, writes in one transaction the entries, the memberships, the tasks and
+// the cookie. A crash at any point replays: an entry that is already stored in the
+// same state changes nothing and calls nobody.
+//
+// # Refreshes
+//
+// While a refresh runs, providers may report things in an order that no directory
+// ever was in: a new entry at a name whose old owner is deleted later, a container
+// deleted before its children are moved out, children before their new parent. So in
+// a refresh of a mirror that is filled
+//
+//   - an entry whose name is taken, or whose parent is not there, is held back,
+//   - deletes wait,
+//   - the descendants of a renamed container wait.
+//
+// At its end the descendants follow their containers, deletes happen children
+// first, and the entries held back come last, parents first, in order of arrival.
+//
+// # Walks
+//
+// A walk brings a module in line with the mirror: it goes through the mirror in tree
+// order and makes the module's members equal to the entries that match. It is what
+// happens at the first start, when a module is added and when its filter changes. It
+// goes on at the pace of the module; see [Router.Step].
+package route
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/filter"
+	"github.com/listenerd/listenerd/listener/internal/schema"
+	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/syncrepl"
+)
+
+// maxTransaction bounds the bytes that one transaction writes: bbolt holds them in
+// memory, and nobody else writes meanwhile.
+const maxTransaction = 8 << 20
+
+// Module is what routing knows of a module instance.
+type Module struct {
+	// Name of the instance.
+	Name string
+	// Filter that entries must match.
+	Filter *filter.Filter
+	// Attributes whose change is worth a Modify; empty: all non-operational ones.
+	Attributes []string
+
+	number uint32
+	walk   *store.Walk // nil: live. Used inside Update transactions only
+}
+
+// Number keys the module's tasks in the store.
+func (m *Module) Number() uint32 { return m.number }
+
+// Config is what a Router works with.
+type Config struct {
+	// Base is the search base.
+	Base string
+	// Fingerprint names the search and the bind identity. A cookie that was stored
+	// with another one is not used.
+	Fingerprint string
+	// Modules are routed to.
+	Modules []*Module
+	// Queued is called after a transaction with the tasks it added for a module; n is
+	// zero when only the module's walk may go on. May be nil.
+	Queued func(m *Module, n int)
+	// Progress is called after each transaction of a sink. May be nil.
+	Progress func(Progress)
+}
+
+// Phase is where the synchronization stands.
+type Phase string
+
+// The phases.
+const (
+	// PhaseConnecting: no session stands.
+	PhaseConnecting Phase = "connecting"
+	// PhaseRefresh: the provider reports what changed while we were away.
+	PhaseRefresh Phase = "refresh"
+	// PhasePersist: the mirror is up to date and follows live.
+	PhasePersist Phase = "persist"
+)
+
+// Progress tells how a refresh goes.
+type Progress struct {
+	Phase    Phase
+	Provider string
+	// Full: the refresh began without a cookie.
+	Full bool
+	// Received counts the entries received since the session began.
+	Received uint64
+}
+
+// Router implements [syncrepl.Sink]. Its methods as a sink belong to one goroutine;
+// Step may run beside them.
+type Router struct {
+	store *store.Store
+	Config
+	baseKey []byte
+
+	ops   []op
+	bytes int
+
+	refresh  *refresh // nil: not in a refresh
+	progress atomic.Pointer[Progress]
+
+	// Of the running transaction:
+	added map[*Module]int
+}
+
+var _ syncrepl.Sink = (*Router)(nil)
+
+// op is one thing reported, not yet written.
+type op struct {
+	kind   opKind
+	entry  *syncrepl.Entry
+	ids    []listener.UUID
+	cookie []byte
+}
+
+type opKind uint8
+
+const (
+	opEntry opKind = iota
+	opPresent
+	opDelete
+	opSweep
+	opDone
+	opCookie
+)
+
+// New prepares the modules' state in the store and returns a router.
+//
+// A module without state begins with a walk, and so does one whose filter differs
+// from the stored one. An instance that has state but is not among the modules is
+// left as it is.
+func New(s *store.Store, c Config) (*Router, error) {
+	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[*Module]int{}}
+	r.progress.Store(&Progress{Phase: PhaseConnecting})
+	err := s.Update(func(tx *store.Tx) error {
+		for _, m := range c.Modules {
+			state, err := tx.Module(m.Name)
+			if err != nil {
+				return err
+			}
+			text := m.Filter.String()
+			switch {
+			case state == nil:
+				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize}}
+			case state.Filter != text && (state.Walk == nil || state.Walk.Cause != listener.CauseInitialize || state.Walk.Pos != nil):
+				state.Walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
+			case state.Filter == text && equal(state.Attributes, m.Attributes):
+				m.number, m.walk = state.Number, state.Walk
+				continue
+			}
+			state.Filter, state.Attributes = text, m.Attributes
+			if err := tx.SetModule(m.Name, state); err != nil {
+				return err
+			}
+			m.number, m.walk = state.Number, state.Walk
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func equal(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// State returns the state of the synchronization. Safe for concurrent use.
+func (r *Router) State() Progress { return *r.progress.Load() }
+
+func (r *Router) setProgress(change func(*Progress)) {
+	p := *r.progress.Load()
+	change(&p)
+	r.progress.Store(&p)
+	if r.Progress != nil {
+		r.Progress(p)
+	}
+}
+
+// Disconnected notes that no session stands.
+func (r *Router) Disconnected() {
+	r.setProgress(func(p *Progress) { p.Phase = PhaseConnecting })
+}
+
+// Begin implements [syncrepl.Sink].
+func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, error) {
+	r.ops, r.bytes = r.ops[:0], 0
+	var cookie []byte
+	err := r.update(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		if err != nil {
+			return err
+		}
+		r.refresh = newRefresh(sync.Filled)
+		if sync.Fingerprint != r.Fingerprint || sync.URI != session.URI {
+			if sync.Fingerprint != r.Fingerprint {
+				sync.Cookie = nil
+			}
+			sync.Fingerprint, sync.URI = r.Fingerprint, session.URI
+			if err := tx.SetSync(sync); err != nil {
+				return err
+			}
+		}
+		cookie = append(cookie, sync.Cookie...)
+		return tx.DropHeld()
+	})
+	r.setProgress(func(p *Progress) {
+		*p = Progress{Phase: PhaseRefresh, Provider: session.URI, Full: len(cookie) == 0}
+	})
+	return cookie, err
+}
+
+// Entry implements [syncrepl.Sink].
+func (r *Router) Entry(_ context.Context, e *syncrepl.Entry) error {
+	r.ops = append(r.ops, op{kind: opEntry, entry: e})
+	return nil
+}
+
+// Present implements [syncrepl.Sink].
+func (r *Router) Present(_ context.Context, ids []syncrepl.UUID) error {
+	r.ops = append(r.ops, op{kind: opPresent, ids: copyIDs(ids)})
+	return nil
+}
+
+// Delete implements [syncrepl.Sink].
+func (r *Router) Delete(_ context.Context, ids []syncrepl.UUID) error {
+	r.ops = append(r.ops, op{kind: opDelete, ids: copyIDs(ids)})
+	return nil
+}
+
+func copyIDs(ids []syncrepl.UUID) []listener.UUID {
+	out := make([]listener.UUID, len(ids))
+	for i, id := range ids {
+		out[i] = listener.UUID(id)
+	}
+	return out
+}
+
+// Sweep implements [syncrepl.Sink].
+func (r *Router) Sweep(context.Context) error {
+	r.ops = append(r.ops, op{kind: opSweep})
+	return nil
+}
+
+// RefreshDone implements [syncrepl.Sink].
+func (r *Router) RefreshDone(context.Context) error {
+	r.ops = append(r.ops, op{kind: opDone})
+	return nil
+}
+
+// Cookie implements [syncrepl.Sink].
+func (r *Router) Cookie(_ context.Context, cookie []byte) error {
+	if n := len(r.ops); n > 0 && r.ops[n-1].kind == opCookie {
+		r.ops[n-1].cookie = cookie
+		return nil
+	}
+	r.ops = append(r.ops, op{kind: opCookie, cookie: cookie})
+	return nil
+}
+
+// ResetCookie implements [syncrepl.Sink].
+func (r *Router) ResetCookie(_ context.Context, cookie []byte, _ error) error {
+	return r.update(func(tx *store.Tx) error { return setCookie(tx, cookie) })
+}
+
+func setCookie(tx *store.Tx, cookie []byte) error {
+	sync, err := tx.Sync()
+	if err != nil {
+		return err
+	}
+	sync.Cookie = cookie
+	return tx.SetSync(sync)
+}
+
+// Flush implements [syncrepl.Sink]: it writes what was collected.
+func (r *Router) Flush(context.Context) error {
+	ops := r.ops
+	received := uint64(0)
+	for len(ops) > 0 {
+		var after func() error // what has to follow in transactions of its own
+		done := 0
+		err := r.update(func(tx *store.Tx) error {
+			for done < len(ops) && after == nil && tx.Size() < maxTransaction {
+				o := &ops[done]
+				done++
+				var err error
+				switch o.kind {
+				case opEntry:
+					received++
+					after, err = r.entry(tx, o.entry)
+				case opPresent:
+					r.present(tx, o.ids)
+				case opDelete:
+					after, err = r.delete(tx, o.ids)
+				case opSweep:
+					after = r.sweep
+				case opDone:
+					after = r.finish
+				case opCookie:
+					err = setCookie(tx, o.cookie)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil && after != nil {
+			err = after()
+		}
+		if err != nil {
+			return err
+		}
+		ops = ops[done:]
+	}
+	clear(r.ops)
+	r.ops = r.ops[:0]
+	r.setProgress(func(p *Progress) {
+		p.Received += received
+		if r.refresh == nil && p.Phase == PhaseRefresh {
+			p.Phase = PhasePersist
+		}
+	})
+	return nil
+}
+
+// update runs a transaction and tells about the tasks it added.
+func (r *Router) update(fn func(*store.Tx) error) error {
+	var added map[*Module]int
+	err := r.store.Update(func(tx *store.Tx) error {
+		clear(r.added)
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if len(r.added) > 0 {
+			added, r.added = r.added, map[*Module]int{}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if r.Queued != nil {
+		for m, n := range added {
+			r.Queued(m, n)
+		}
+	}
+	return nil
+}
+
+// change writes the transition of one entry and routes it. old or new may be nil.
+func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
+	seq := tx.NextSeq()
+	id := uint64(0)
+	if old != nil {
+		id = old.ID
+	}
+	if new != nil {
+		new.Seq = seq
+		if old == nil {
+			if err := tx.Insert(new); err != nil {
+				return err
+			}
+			id = new.ID
+		}
+	}
+	tasks, err := r.route(tx, seq, id, old, new)
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		return nil
+	}
+	if tasks || tx.HasTasks(id) {
+		if err := tx.KeepVersion(old); err != nil {
+			return err
+		}
+	}
+	if new == nil {
+		return tx.Delete(old)
+	}
+	return tx.Replace(old, new)
+}
+
+// route adds the tasks for one transition.
+func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
+	c := comparison{old: old, new: new}
+	for _, m := range r.Modules {
+		if old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
+			continue // the walk will get there: the first fill need not even match
+		}
+		member := old != nil && tx.IsMember(m.number, id)
+		matches, err := c.matches(m)
+		if err != nil {
+			return tasks, err
+		}
+		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
+		switch {
+		case !member && matches:
+			if m.ahead(new) {
+				continue
+			}
+			t.Kind, t.New = listener.KindCreate, seq
+		case member && matches:
+			if !c.changed(m) {
+				continue
+			}
+			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
+		case member:
+			t.Kind, t.Old = listener.KindRemove, old.Seq
+		default:
+			continue
+		}
+		if member != matches {
+			if err := tx.SetMember(m.number, id, matches); err != nil {
+				return tasks, err
+			}
+		}
+		if err := tx.AddTask(t); err != nil {
+			return tasks, err
+		}
+		r.added[m]++
+		tasks = true
+	}
+	return tasks, nil
+}
+
+// comparison decodes the two states of an entry at most once.
+type comparison struct {
+	old, new           *store.Record
+	oldEntry, newEntry *listener.Entry
+	anyChanged         int8 // without listed attributes; 0: not known yet
+}
+
+func (c *comparison) decode() (err error) {
+	if c.newEntry == nil && c.new != nil {
+		if c.newEntry, err = c.new.View(); err != nil {
+			return err
+		}
+	}
+	if c.oldEntry == nil && c.old != nil {
+		c.oldEntry, err = c.old.View()
+	}
+	return err
+}
+
+func (c *comparison) matches(m *Module) (bool, error) {
+	if c.new == nil {
+		return false, nil
+	}
+	if err := c.decode(); err != nil {
+		return false, err
+	}
+	return m.Filter.Match(c.newEntry) == filter.True, nil
+}
+
+// changed tells whether the module has to hear of a change from old to new, both of
+// which it knows or will know.
+func (c *comparison) changed(m *Module) bool {
+	if c.old.DN != c.new.DN {
+		return true
+	}
+	if len(m.Attributes) > 0 {
+		return listener.Changed(c.oldEntry, c.newEntry, m.Attributes...)
+	}
+	if c.anyChanged == 0 {
+		c.anyChanged = -1
+		if listener.Changed(c.oldEntry, c.newEntry) {
+			c.anyChanged = 1
+		}
+	}
+	return c.anyChanged > 0
+}
+
+func unexpected(what string, u listener.UUID) error {
+	return fmt.Errorf("%w: %s of entry %s", store.ErrUnusable, what, u)
+}

@@ -1,0 +1,128 @@
+package route
+
+import (
+	"bytes"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/filter"
+	"github.com/listenerd/listenerd/listener/internal/store"
+)
+
+// A step of a walk looks at no more than stepEntries and queues no more than
+// stepTasks.
+const (
+	stepEntries = 20_000
+	stepTasks   = 4_000
+)
+
+// ahead tells whether the module's walk has yet to come to the entry. If so, the walk
+// will report it.
+func (m *Module) ahead(r *store.Record) bool {
+	return m.walk != nil && (m.walk.Leave || bytes.Compare(store.Position(r), m.walk.Pos) > 0)
+}
+
+// Step goes on with the module's walk: it queues the next tasks and stores how far it
+// has come, in one transaction. It returns false when the module is live, or when the
+// mirror is not filled yet; Queued tells when it is.
+func (r *Router) Step(m *Module) (more bool, err error) {
+	added := 0
+	err = r.store.Update(func(tx *store.Tx) error {
+		if m.walk == nil {
+			return nil
+		}
+		sync, err := tx.Sync()
+		if err != nil || !sync.Filled {
+			return err
+		}
+		walk := *m.walk
+		step, looked := r.enter, 0
+		iterate := tx.Walk
+		if walk.Leave {
+			step, iterate = r.leave, tx.WalkBack
+		}
+		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
+			n, err := step(tx, m, &walk, id)
+			added += n
+			looked++
+			walk.Pos = pos
+			more = looked >= stepEntries || added >= stepTasks || tx.Size() >= maxTransaction
+			return !more, err
+		})
+		if err != nil {
+			return err
+		}
+		walk.Pos = bytes.Clone(walk.Pos)
+		walk.Done += uint64(looked)
+		next := &walk
+		if !more {
+			next = nil
+			if walk.Leave {
+				more = true
+				next = &store.Walk{Cause: walk.Cause}
+			}
+		}
+		state, err := tx.Module(m.Name)
+		if err != nil {
+			return err
+		}
+		state.Walk = next
+		if err := tx.SetModule(m.Name, state); err != nil {
+			return err
+		}
+		m.walk = next
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if added > 0 && r.Queued != nil {
+		r.Queued(m, added)
+	}
+	return more, nil
+}
+
+// enter tells the module of an entry that matches and that it does not know.
+func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+	if tx.IsMember(m.number, id) {
+		return 0, nil
+	}
+	record, matches, err := match(tx, m, id)
+	if err != nil || !matches {
+		return 0, err
+	}
+	if err := tx.SetMember(m.number, id, true); err != nil {
+		return 0, err
+	}
+	return 1, tx.AddTask(store.Task{
+		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq,
+	})
+}
+
+// leave takes an entry from the module that it knows and that does not match.
+func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+	if !tx.IsMember(m.number, id) {
+		return 0, nil
+	}
+	record, matches, err := match(tx, m, id)
+	if err != nil || matches {
+		return 0, err
+	}
+	if err := tx.SetMember(m.number, id, false); err != nil {
+		return 0, err
+	}
+	return 1, tx.AddTask(store.Task{
+		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindRemove, Cause: walk.Cause, ID: id, Old: record.Seq,
+	})
+}
+
+func match(tx *store.Tx, m *Module, id uint64) (*store.Record, bool, error) {
+	record, err := tx.Get(id)
+	if err != nil || record == nil {
+		return nil, false, err
+	}
+	e, err := record.View()
+	if err != nil {
+		return nil, false, err
+	}
+	return record, m.Filter.Match(e) == filter.True, nil
+}
