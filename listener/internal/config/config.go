@@ -1,0 +1,135 @@
+package config
+
+import (
+	"time"
+
+	"github.com/listenerd/listenerd/listener"
+)
+
+// Defaults of keys that may be left out.
+const (
+	DefaultScope           = "sub"
+	DefaultFilter          = "(objectClass=*)"
+	DefaultStateDir        = "/var/lib/listenerd"
+	DefaultShutdownTimeout = 30 * time.Second
+	DefaultLogLevel        = "info"
+	DefaultLogFormat       = "json"
+	DefaultQuietPeriod     = 15 * time.Second
+	DefaultPostRunMaxDelay = 5 * time.Minute
+	DefaultRetryMin        = time.Second
+	DefaultRetryMax        = 5 * time.Minute
+	DefaultOnceAttempts    = 3
+)
+
+// MaxParallelism bounds the number that parallelism takes, in both directions.
+const MaxParallelism = 10_000
+
+// Config is a checked configuration.
+type Config struct {
+	// Path is the absolute path of the file it was read from.
+	Path string
+	// LDAP says which part of which directory to follow.
+	LDAP LDAP
+	// StateDir is the absolute path of the state directory (state_dir). It need
+	// not exist yet. Default /var/lib/listenerd.
+	StateDir string
+	// ShutdownTimeout is the time that calls in flight get at shutdown
+	// (shutdown_timeout), more than 0. Default 30 s.
+	ShutdownTimeout time.Duration
+	// Log says what the daemon logs.
+	Log Log
+	// Modules are the module instances in the order of the file. May be empty.
+	Modules []Module
+	// Warnings are problems that do not keep the daemon from running, by line.
+	Warnings []Problem
+}
+
+// LDAP is the search to follow and the identity to follow it with. Each part
+// comes from its key or from the LDAP URL in uri.
+type LDAP struct {
+	// URIs are the providers in the order they are tried, each of the form
+	// ldap://host:port or ldapi://%2Fpath, without the rest of an LDAP URL.
+	// [ParseLDAPURL] takes them apart. At least one.
+	URIs []string
+	// Base is the DN of the search base, as written. Required.
+	Base string
+	// Scope is base, one or sub. Default sub.
+	Scope string
+	// Filter is the search filter. Default (objectClass=*).
+	Filter string
+	// Attributes are asked of the provider. Default "*" and "+": all user
+	// attributes and all operational ones.
+	Attributes []string
+	// Bind is the identity.
+	Bind Bind
+}
+
+// Bind methods.
+const (
+	// BindAnonymous sends no bind request.
+	BindAnonymous = "anonymous"
+	// BindSimple binds with a DN and a password.
+	BindSimple = "simple"
+)
+
+// Bind says who the daemon is to the provider.
+type Bind struct {
+	// Method is [BindSimple] or [BindAnonymous]. Default: simple where a DN is
+	// given, else anonymous.
+	Method string
+	// DN is the name to bind with; empty with [BindAnonymous].
+	DN string
+	// Password is what password_file held, less one newline at its end; never
+	// empty with [BindSimple].
+	Password Secret
+}
+
+// Log says what the daemon logs.
+type Log struct {
+	// Level is debug, info, warn or error. Default info.
+	Level string
+	// Format is json or console. Default json.
+	Format string
+}
+
+// Module is a configured instance of a registered module.
+type Module struct {
+	// Name is the instance name, unique in the file. Required.
+	Name string
+	// Registered is the name of the registered module (the key module).
+	// Default: Name.
+	Registered string
+	// Spec is the effective spec: what the module declares, overridden by the keys
+	// of the instance. Its name is the registered one.
+	Spec listener.Spec
+	// QuietPeriod is how long a module must have had nothing to do before its
+	// PostRun, 0 or more. Default 15 s.
+	QuietPeriod time.Duration
+	// PostRunMaxDelay is the time from a module's first call to its PostRun if it
+	// never becomes quiet, more than 0. Default 5 min.
+	PostRunMaxDelay time.Duration
+	// Timeout bounds one call. Default 0: unlimited.
+	Timeout time.Duration
+	// Retry says how failed calls are repeated.
+	Retry Retry
+	// Instance is the module with its own configuration, ready to be opened. Its
+	// Spec is the one before the overrides; use the field Spec.
+	Instance listener.Instance
+	// Line is the line of the entry in the file.
+	Line int
+}
+
+// Retry says how the failed calls of a module are repeated.
+type Retry struct {
+	// Min is the delay before the first repetition, more than 0; it doubles with
+	// each further one. Default 1 s.
+	Min time.Duration
+	// Max is what the delay grows to, at least Min. Default 5 min.
+	Max time.Duration
+	// MaxAttempts is the number of attempts after which an entry waits for a
+	// decision. Default 0: unlimited.
+	MaxAttempts int
+	// OnceAttempts takes the place of MaxAttempts in a run with --once: after that
+	// many attempts it no longer waits for the entry. At least 1, default 3.
+	OnceAttempts int
+}
