@@ -1,0 +1,316 @@
+// Package daemon assembles listenerd: the consumer that follows the directory, the
+// mirror, the router and the dispatcher that calls the modules.
+//
+// A program with modules of its own is one line; see [Main]. A program that embeds
+// the engine uses [New] and [Daemon.Run].
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/admin"
+	"github.com/listenerd/listenerd/listener/internal/config"
+	"github.com/listenerd/listenerd/listener/internal/dispatch"
+	"github.com/listenerd/listenerd/listener/internal/filter"
+	"github.com/listenerd/listenerd/listener/internal/route"
+	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/syncrepl"
+)
+
+// ErrOwed is returned by [Daemon.Run] with Options.Once when calls are left that were
+// not acknowledged; they wait in the state directory for the next run.
+var ErrOwed = errors.New("calls are left")
+
+// Options for [New].
+type Options struct {
+	// ConfigFile is the path of the YAML configuration. Required.
+	ConfigFile string
+	// Once makes Run return when the mirror is up to date and everything is delivered
+	// or was set aside.
+	Once bool
+	// Log in place of the one that the configuration describes.
+	Log *zap.Logger
+	// Progress takes a line for people that is rewritten while the directory is
+	// loaded, such as a terminal. Default: progress is logged every few seconds.
+	Progress io.Writer
+}
+
+// Daemon is a listenerd that can be run once.
+type Daemon struct {
+	opts    Options
+	config  *config.Config
+	log     *zap.Logger
+	started time.Time
+
+	store   *store.Store
+	router  *route.Router
+	routed  []*route.Module
+	lanes   *dispatch.Dispatcher
+	orphans []string
+
+	lastError atomic.Pointer[string] // of the session, while there is none
+}
+
+// New reads the configuration. An error that lists its mistakes is of the kind that
+// the user has to mend; nothing was touched then.
+func New(o Options, modules ...listener.Module) (*Daemon, error) {
+	c, err := loadConfig(o.ConfigFile, modules)
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now()}
+	if d.log == nil {
+		if d.log, err = newLogger(c.Log); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range c.Warnings {
+		d.log.Warn(w.String())
+	}
+	return d, nil
+}
+
+func loadConfig(path string, modules []listener.Module) (*config.Config, error) {
+	return config.Load(path, modules, func(text string) error {
+		_, err := filter.Compile(text)
+		return err
+	})
+}
+
+// Run follows the directory and calls the modules until ctx ends; then it lets calls
+// in flight finish, calls post_run and returns nil. With Options.Once it returns as
+// soon as everything is delivered: nil, or [ErrOwed]. It may be called once.
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	if d.store, err = store.Open(d.config.StateDir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.store.Close()) }()
+
+	consumer, err := syncrepl.New(d.consumerConfig())
+	if err != nil {
+		return err
+	}
+	if err := d.newRouter(); err != nil {
+		return err
+	}
+	pool := &ldapPool{connect: consumer.Connect}
+	defer pool.close()
+	handlers, err := d.open(ctx, pool)
+	defer func() { err = errors.Join(err, closeHandlers(handlers)) }()
+	if err != nil {
+		return err
+	}
+	if err := d.newDispatcher(handlers); err != nil {
+		return err
+	}
+	server, err := admin.Listen(d.config.StateDir, d.status)
+	if err != nil {
+		return err
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(); err != nil {
+			d.log.Error("admin socket", zap.Error(err))
+		}
+	})
+	defer serving.Wait()
+	defer func() { err = errors.Join(err, server.Close()) }()
+	return d.follow(ctx, consumer)
+}
+
+// follow runs the consumer and the dispatcher side by side. The consumer stops first.
+func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error {
+	following, stopFollowing := context.WithCancelCause(ctx)
+	defer stopFollowing(nil)
+	dispatching, stopDispatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDispatching()
+
+	var running sync.WaitGroup
+	var dispatchErr error
+	running.Go(func() {
+		dispatchErr = d.lanes.Run(dispatching)
+		stopFollowing(dispatchErr)
+	})
+	running.Go(func() { d.reportProgress(dispatching) })
+
+	err := consumer.Run(following, d.router)
+	if err == nil && d.opts.Once {
+		err = d.lanes.Settle(following)
+	}
+	interrupted := ctx.Err() != nil
+	if interrupted || dispatchErr != nil && errors.Is(err, context.Cause(following)) {
+		err = nil // it was told to stop
+	}
+	stopDispatching()
+	running.Wait()
+	if err = errors.Join(err, dispatchErr); err != nil {
+		return err
+	}
+	calls, steps := d.lanes.Owed()
+	d.log.Info("stopped", zap.Int("calls_owed", calls), zap.Strings("steps_owed", steps))
+	if d.opts.Once && (interrupted || calls > 0 || len(steps) > 0) {
+		return fmt.Errorf("%w: %d not acknowledged%s", ErrOwed, calls, owedSteps(steps))
+	}
+	return nil
+}
+
+func owedSteps(modules []string) string {
+	if len(modules) == 0 {
+		return ""
+	}
+	return "; a step is owed to " + strings.Join(modules, ", ")
+}
+
+func (d *Daemon) consumerConfig() syncrepl.Config {
+	l := d.config.LDAP
+	c := syncrepl.Config{
+		URIs: l.URIs, Base: l.Base, Filter: l.Filter, Attributes: l.Attributes,
+		BindDN: l.Bind.DN, Password: l.Bind.Password.Reveal(), Notify: d.sessionEvent,
+	}
+	switch l.Scope {
+	case "base":
+		c.Scope = syncrepl.ScopeBase
+	case "one":
+		c.Scope = syncrepl.ScopeOne
+	}
+	if d.opts.Once {
+		c.Mode = syncrepl.RefreshOnly
+	}
+	return c
+}
+
+// sessionEvent logs what happens to the session with the provider.
+func (d *Daemon) sessionEvent(e syncrepl.Event) {
+	fields := []zap.Field{zap.String("provider", e.URI)}
+	if e.Err != nil {
+		fields = append(fields, zap.Error(e.Err))
+	}
+	switch e.Kind {
+	case syncrepl.EventBound:
+		d.lastError.Store(nil)
+		d.log.Info("connected", fields...)
+	case syncrepl.EventFailed:
+		text := e.Err.Error()
+		d.lastError.Store(&text)
+		d.router.Disconnected()
+		d.log.Warn("session with the provider failed", append(fields, zap.Duration("next_attempt_in", e.Wait))...)
+	default:
+		d.log.Warn(e.String())
+	}
+}
+
+// fingerprint names the search that a cookie belongs to (RFC 4533, section 3.1 asks
+// for the same search; what a bind identity may read differs).
+func fingerprint(l config.LDAP) string {
+	sum := sha256.New()
+	for _, part := range append([]string{strings.ToLower(l.Base), l.Scope, l.Filter, strings.ToLower(l.Bind.DN)}, l.Attributes...) {
+		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+func (d *Daemon) newRouter() error {
+	for _, m := range d.config.Modules {
+		f, err := filter.Compile(m.Spec.LDAPFilter)
+		if err != nil {
+			return err
+		}
+		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes})
+	}
+	var err error
+	d.router, err = route.New(d.store, route.Config{
+		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: d.routed,
+		Queued: func(m *route.Module, n int) { d.lanes.Queued(m.Name, n) },
+	})
+	return err
+}
+
+// open opens the handlers, in the order of the configuration. On an error it returns
+// those that were opened, too.
+func (d *Daemon) open(ctx context.Context, pool *ldapPool) ([]listener.Handler, error) {
+	var handlers []listener.Handler
+	for _, m := range d.config.Modules {
+		env := listener.Env{
+			Name: m.Name, Log: d.log.Named(m.Name), LDAP: pool.get,
+			StateDir: filepath.Join(d.config.StateDir, "modules", m.Name),
+		}
+		if err := os.MkdirAll(env.StateDir, 0o700); err != nil {
+			return handlers, fmt.Errorf("module %s: %w", m.Name, err)
+		}
+		h, err := m.Instance.Open(ctx, env)
+		if err != nil {
+			return handlers, fmt.Errorf("open module %s: %w", m.Name, err)
+		}
+		handlers = append(handlers, h)
+	}
+	return handlers, nil
+}
+
+func closeHandlers(handlers []listener.Handler) error {
+	var errs []error
+	for i := len(handlers) - 1; i >= 0; i-- {
+		if c, ok := handlers[i].(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
+	box := &outbox{store: d.store, router: d.router, modules: map[string]*route.Module{}}
+	var modules []dispatch.Module
+	err := d.store.View(func(tx *store.Tx) error {
+		for i, m := range d.config.Modules {
+			state, err := tx.Module(m.Name)
+			if err != nil {
+				return err
+			}
+			box.modules[m.Name] = d.routed[i]
+			modules = append(modules, dispatch.Module{
+				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
+				Steps:    dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Queued:   tx.CountTasks(state.Number),
+				Settings: d.settings(&m),
+			})
+		}
+		for _, name := range tx.Modules() {
+			if box.modules[name] == nil {
+				d.orphans = append(d.orphans, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range d.orphans {
+		d.log.Warn("a module is no longer in the configuration; its state is kept", zap.String("module", name))
+	}
+	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Log: d.log}, modules)
+	return nil
+}
+
+func (d *Daemon) settings(m *config.Module) dispatch.Settings {
+	s := dispatch.Settings{
+		QuietPeriod: m.QuietPeriod, PostRunMaxDelay: m.PostRunMaxDelay, Timeout: m.Timeout,
+		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts,
+	}
+	if d.opts.Once {
+		s.MaxAttempts = m.Retry.OnceAttempts
+	}
+	return s
+}

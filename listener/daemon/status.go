@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/listenerd/listenerd/listener/internal/admin"
+	"github.com/listenerd/listenerd/listener/internal/store"
+)
+
+// status puts together what the command status shows.
+func (d *Daemon) status() (admin.Status, error) {
+	p := d.router.State()
+	s := admin.Status{
+		Version: Version(), PID: os.Getpid(), Started: d.started, Phase: string(p.Phase), Provider: p.Provider,
+		Base: d.config.LDAP.Base, Received: p.Received, Modules: []admin.ModuleStatus{},
+	}
+	if text := d.lastError.Load(); text != nil {
+		s.LastError = *text
+	}
+	walks := map[string]*store.Walk{}
+	err := d.store.View(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		if err != nil {
+			return err
+		}
+		s.Cookie, s.Filled, s.Entries = printable(sync.Cookie), sync.Filled, tx.Counters().Entries
+		for _, name := range tx.Modules() {
+			state, err := tx.Module(name)
+			if err != nil {
+				return err
+			}
+			walks[name] = state.Walk
+		}
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	registered := map[string]string{}
+	for _, m := range d.config.Modules {
+		registered[m.Name] = m.Registered
+	}
+	for _, m := range d.lanes.Status() {
+		out := admin.ModuleStatus{
+			Name: m.Name, Module: registered[m.Name], State: m.State, Queued: m.Queued, InFlight: m.InFlight,
+			Failing: m.Failing, SetAside: m.SetAside, Calls: m.Calls, Failures: m.Failures, LastError: m.LastError,
+		}
+		if w := walks[m.Name]; w != nil {
+			out.WalkDone, out.WalkTotal = w.Done, s.Entries
+			switch {
+			case !s.Filled:
+				out.State = "waiting"
+			case m.State == "running" || m.State == "idle":
+				out.State = "walking"
+			}
+		}
+		s.Modules = append(s.Modules, out)
+	}
+	for _, name := range d.orphans {
+		s.Modules = append(s.Modules, admin.ModuleStatus{Name: name, State: "orphaned"})
+	}
+	return s, nil
+}
+
+// printable returns a cookie for people: as it is if it is text, quoted otherwise.
+func printable(cookie []byte) string {
+	quoted := strconv.Quote(string(cookie))
+	if plain := quoted[1 : len(quoted)-1]; !strings.Contains(plain, `\`) {
+		return plain
+	}
+	return quoted
+}

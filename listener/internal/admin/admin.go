@@ -1,0 +1,203 @@
+// Package admin is the daemon's control socket: HTTP with JSON over a Unix socket in
+// the state directory, which only the daemon's user can open.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// SocketName is the name of the socket inside the state directory.
+const SocketName = "admin.sock"
+
+// ErrNotRunning is returned by clients when no daemon listens on the socket.
+var ErrNotRunning = errors.New("the daemon is not running")
+
+// Status is the document of the command status.
+type Status struct {
+	// Version of the daemon.
+	Version string `json:"version"`
+	// PID of the daemon's process.
+	PID int `json:"pid"`
+	// Started is when it was started.
+	Started time.Time `json:"started"`
+	// Phase is connecting, refresh or persist.
+	Phase string `json:"phase"`
+	// Provider is the URI of the server followed, or of the last one.
+	Provider string `json:"provider,omitempty"`
+	// LastError is why there is no session, while the phase is connecting.
+	LastError string `json:"last_error,omitempty"`
+	// Base is the search base.
+	Base string `json:"base"`
+	// Cookie is what the next session resumes from, with what can't be printed
+	// escaped; empty before the first refresh is complete.
+	Cookie string `json:"cookie,omitempty"`
+	// Filled tells whether the mirror has once been complete.
+	Filled bool `json:"filled"`
+	// Entries counts the entries in the mirror.
+	Entries uint64 `json:"entries"`
+	// Received counts the entries that came in the current session.
+	Received uint64 `json:"received"`
+	// Modules by name.
+	Modules []ModuleStatus `json:"modules"`
+}
+
+// ModuleStatus is the part of Status for one module instance.
+type ModuleStatus struct {
+	// Name of the instance, and of the module it is one of.
+	Name   string `json:"name"`
+	Module string `json:"module"`
+	// State is waiting (for the mirror to be filled), initializing, walking, running,
+	// failing, idle or orphaned (no longer in the configuration).
+	State string `json:"state"`
+	// Queued counts the calls owed, with those in flight and failing.
+	Queued int `json:"queued"`
+	// InFlight counts the calls that run now.
+	InFlight int `json:"in_flight"`
+	// Failing counts the entries whose call failed; SetAside those of them that are
+	// not repeated before the next start.
+	Failing  int `json:"failing"`
+	SetAside int `json:"set_aside"`
+	// Calls and Failures count the calls that succeeded and failed since the start.
+	Calls    uint64 `json:"calls"`
+	Failures uint64 `json:"failures"`
+	// LastError is that of the last failed call.
+	LastError string `json:"last_error,omitempty"`
+	// WalkDone and WalkTotal tell how far a walk through the mirror has come.
+	WalkDone  uint64 `json:"walk_done,omitempty"`
+	WalkTotal uint64 `json:"walk_total,omitempty"`
+}
+
+// Server answers on the socket.
+type Server struct {
+	listener net.Listener
+	http     http.Server
+}
+
+// Listen opens the socket in dir, mode 0600, in place of one that a dead process
+// left. The caller must hold the state file's lock.
+func Listen(dir string, status func() (Status, error)) (*Server, error) {
+	path := filepath.Join(dir, SocketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	l, err := listenUnix(path)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		s, err := status()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s) // the client is gone: nobody to tell
+	})
+	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
+}
+
+// listenUnix listens on a path that may be longer than the 108 bytes of a socket
+// address, by way of the directory's descriptor.
+func listenUnix(path string) (net.Listener, error) {
+	short, release, err := shorten(path)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	old := syscall.Umask(0o177)
+	l, err := net.Listen("unix", short)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	return l, nil
+}
+
+func shorten(path string) (short string, release func(), err error) {
+	if len(path) < 100 {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { _ = dir.Close() }, nil
+}
+
+// Serve answers until Close.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends Serve and removes the socket.
+func (s *Server) Close() error {
+	path := s.listener.Addr().String()
+	err := s.http.Close()
+	if removed := os.Remove(path); removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
+}
+
+// Client asks the daemon that uses the state directory dir.
+type Client struct{ dir string }
+
+// NewClient returns a client. It does not connect.
+func NewClient(dir string) *Client { return &Client{dir} }
+
+// Status asks for the daemon's status. The error is ErrNotRunning when there is no
+// daemon.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.get(ctx, "/status", &s)
+	return s, err
+}
+
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	socket := filepath.Join(c.dir, SocketName)
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			short, release, err := shorten(socket)
+			if err != nil {
+				return nil, err
+			}
+			defer release()
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", short)
+		},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://listenerd"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody listens on %s", ErrNotRunning, socket)
+	case err != nil:
+		return fmt.Errorf("admin socket: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return fmt.Errorf("the daemon answers %s: %s", resp.Status, text)
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}
