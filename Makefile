@@ -1,0 +1,50 @@
+# The variables that can be set: make test RACE=1, make fuzz FUZZTIME=1m, ...
+RACE      ?=
+PACKAGES  ?= ./...
+TESTFLAGS ?=
+FUZZTIME  ?= 10s
+GO        ?= go
+
+# Tests run in the folders of their packages: a relative path would lead them astray.
+ifdef LISTENERD_CACHE
+export LISTENERD_CACHE := $(abspath $(LISTENERD_CACHE))
+endif
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench demo servers clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/listenerd
+	$(GO) build -o bin/ ./cmd/listenerd
+
+test: servers ## run all tests; RACE=1 with the race detector, PACKAGES=./listener/... only those
+	$(GO) test $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
+
+race: ## run all tests with the race detector
+	@$(MAKE) --no-print-directory test RACE=1
+
+lint: ## check formatting, go.mod, go vet, staticcheck, shell syntax
+	@files=$$(gofmt -l .) && test -z "$$files" || { echo "run gofmt -w on:" $$files; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	for script in .ci/run scripts/*.sh; do bash -n $$script || exit 1; done
+
+fuzz: ## run each fuzz target for FUZZTIME (10s, or 1000x for a number of inputs)
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: build servers ## measure against a real slapd; N=100000 entries
+	$(GO) run ./listener/internal/bench
+
+demo: build servers ## follow a throwaway directory for a minute; KEEP=1 leaves it running
+	@$(GO) run ./listener/internal/demo
+
+servers: ## find slapd and memcached, or unpack them into .cache (needs no root)
+	@scripts/servers.sh >/dev/null
+
+clean: ## remove what was built and unpacked
+	rm -rf bin .cache

@@ -1,0 +1,88 @@
+package slapdtest
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Start starts a server for one test. It is stopped, and its directory removed,
+// when the test ends; a failed test shows the end of the server's log.
+func Start(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	s, err := New(tempDir(t), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		proc := s.proc
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() && proc != nil {
+			t.Logf("slapd.log: %s", proc.Output())
+		}
+	})
+	return s
+}
+
+// Client returns a connection that is bound as [RootDN] and closed at the end of
+// the test.
+func (s *Server) Client(t testing.TB) *ldap.Conn {
+	t.Helper()
+	conn, err := s.Dial(RootDN, RootPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// Restart stops the server, if it runs, and starts it again on the same port and
+// data.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Load is [Server.LoadLDIF] for a test.
+func (s *Server) Load(t testing.TB, ldif io.Reader) {
+	t.Helper()
+	if err := s.LoadLDIF(ldif); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Export returns what [Server.WriteLDIF] writes.
+func (s *Server) Export(t testing.TB) string {
+	t.Helper()
+	var b strings.Builder
+	if err := s.WriteLDIF(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// tempDir is t.TempDir with a path short enough for a socket, whatever the test's
+// name is.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "slapd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
