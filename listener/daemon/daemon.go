@@ -234,7 +234,7 @@ func (d *Daemon) newRouter() error {
 	var err error
 	d.router, err = route.New(d.store, route.Config{
 		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: d.routed,
-		Queued: func(m *route.Module, n int) { d.lanes.Queued(m.Name, n) },
+		Queued: func(seq uint64, added map[string]int) { d.lanes.Queued(seq, added) },
 	})
 	return err
 }
@@ -273,7 +273,9 @@ func closeHandlers(handlers []listener.Handler) error {
 func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 	box := &outbox{store: d.store, router: d.router, modules: map[string]*route.Module{}}
 	var modules []dispatch.Module
+	seq := uint64(0)
 	err := d.store.View(func(tx *store.Tx) error {
+		seq = tx.Counters().Seq
 		for i, m := range d.config.Modules {
 			state, err := tx.Module(m.Name)
 			if err != nil {
@@ -300,7 +302,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 	for _, name := range d.orphans {
 		d.log.Warn("a module is no longer in the configuration; its state is kept", zap.String("module", name))
 	}
-	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Log: d.log}, modules)
+	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil
 }
 

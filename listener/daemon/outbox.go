@@ -18,10 +18,10 @@ type outbox struct {
 var _ dispatch.Outbox = (*outbox)(nil)
 
 // Load implements [dispatch.Outbox].
-func (o *outbox) Load(name string, after uint64, limit, size int) ([]*dispatch.Task, error) {
+func (o *outbox) Load(name string, after, last uint64, limit, size int) ([]*dispatch.Task, error) {
 	var out []*dispatch.Task
 	err := o.store.View(func(tx *store.Tx) error {
-		rows, err := tx.Tasks(o.modules[name].Number(), after, limit)
+		rows, err := tx.Tasks(o.modules[name].Number(), after, last, limit)
 		if err != nil {
 			return err
 		}

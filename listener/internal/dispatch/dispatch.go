@@ -61,9 +61,10 @@ type Task struct {
 
 // Outbox is the durable side of dispatching. Its errors are fatal.
 type Outbox interface {
-	// Load returns the tasks of the module that follow after in order of seq: at
-	// most limit, and no further one when they take size bytes.
-	Load(module string, after uint64, limit, size int) ([]*Task, error)
+	// Load returns the tasks of the module with a seq greater than after and not
+	// greater than last, in order: at most limit, and no further one when they take
+	// size bytes.
+	Load(module string, after, last uint64, limit, size int) ([]*Task, error)
 	// Refill asks for tasks beyond those stored, from the module's walk; it returns
 	// false when there are none for now.
 	Refill(module string) (bool, error)
@@ -108,7 +109,9 @@ type Config struct {
 	// ShutdownTimeout is how long calls in flight get at the end; half of it until
 	// their context is cancelled.
 	ShutdownTimeout time.Duration
-	Log             *zap.Logger
+	// Seq is that of the last change in the outbox at start.
+	Seq uint64
+	Log *zap.Logger
 }
 
 // Dispatcher runs the calls of all modules.
@@ -144,20 +147,24 @@ func New(c Config, modules []Module) *Dispatcher {
 	return d
 }
 
-// Queued tells that n tasks were added to the outbox for the module, or with n zero
-// that its walk may go on. Safe for concurrent use, before Run too.
-func (d *Dispatcher) Queued(name string, n int) {
-	m := d.modules[name]
-	if m == nil {
-		return
+// Queued tells how many tasks a transaction added to the outbox, by module, and the
+// seq of its last change; zero tasks say that the module's walk may go on. What was
+// not told is not loaded: so the modules of a lane learn of a change at once, on which
+// their order depends. Safe for concurrent use, before Run too.
+func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
+	for _, l := range d.lanes {
+		l.mu.Lock()
+		l.told = max(l.told, seq)
+		for _, m := range l.modules {
+			if n, ok := added[m.name]; ok {
+				m.queued += n
+				m.more = true
+				m.settled = false
+				l.load.Signal()
+			}
+		}
+		l.mu.Unlock()
 	}
-	l := m.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m.queued += n
-	m.more = true
-	m.settled = false
-	l.load.Signal()
 }
 
 // Run makes the calls until ctx ends, and then shuts down: no new calls are started,

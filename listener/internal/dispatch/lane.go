@@ -20,12 +20,13 @@ type lane struct {
 	work     *sync.Cond // workers wait for something to run
 	load     *sync.Cond // the loader waits for room and tasks
 	change   *sync.Cond // Settle waits for the modules to settle
+	told     uint64     // seq up to which tasks may be loaded
 	stopping bool       // no new calls
 	dead     bool       // no new steps either
 }
 
 func newLane(d *Dispatcher, workers int) *lane {
-	l := &lane{d: d, workers: workers}
+	l := &lane{d: d, workers: workers, told: d.Seq}
 	l.work, l.load, l.change = sync.NewCond(&l.mu), sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	return l
 }
@@ -117,7 +118,21 @@ func (l *lane) pickLocked() (*module, listener.Kind) {
 			best = m
 		}
 	}
+	if best != nil && l.mayPrecedeLocked(best) {
+		return nil, "" // the loader is about to tell
+	}
 	return best, ""
+}
+
+// mayPrecedeLocked tells whether another module of the lane may have a task in the
+// outbox that comes before the next one of m and can still be loaded.
+func (l *lane) mayPrecedeLocked(m *module) bool {
+	for _, other := range l.modules {
+		if other != m && other.loaded < m.ready[0].Seq && (other.loading || other.more && other.roomLocked()) {
+			return true
+		}
+	}
+	return false
 }
 
 // before orders the heads of two modules: by change, then by priority and name.
@@ -259,9 +274,9 @@ func (m *module) roomLocked() bool { return m.held <= windowTasks/2 && m.bytes <
 // loadLocked reads the module's next tasks. It releases the lane's mutex meanwhile.
 func (l *lane) loadLocked(m *module) error {
 	m.more, m.loading = false, true
-	after, limit, size := m.loaded, windowTasks-m.held, windowBytes-m.bytes
+	after, last, limit, size := m.loaded, l.told, windowTasks-m.held, windowBytes-m.bytes
 	l.mu.Unlock()
-	tasks, err := l.d.Outbox.Load(m.name, after, limit, size)
+	tasks, err := l.d.Outbox.Load(m.name, after, last, limit, size)
 	refilled := false
 	if err == nil && len(tasks) == 0 {
 		refilled, err = l.d.Outbox.Refill(m.name)
@@ -284,11 +299,10 @@ func (l *lane) loadLocked(m *module) error {
 	}
 	if len(m.ready) > 0 {
 		m.quiet.Stop()
-		l.work.Broadcast()
 	}
+	l.work.Broadcast() // for the tasks, for a step that is owed, or for others' tasks
 	if !m.busyLocked() {
 		l.wakeLocked(m)
-		l.work.Signal() // a step may be owed
 	}
 	return nil
 }

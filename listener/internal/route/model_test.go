@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -232,7 +233,7 @@ func (r *rig) deliver(live bool) {
 	}
 	var rows []store.Task
 	r.must(r.store.Update(func(tx *store.Tx) (err error) {
-		rows, err = tx.Tasks(r.module.Number(), r.after, 1_000_000)
+		rows, err = tx.Tasks(r.module.Number(), r.after, math.MaxUint64, 1_000_000)
 		if err != nil {
 			return err
 		}

@@ -287,9 +287,11 @@ func (r *Router) finish() error {
 		return tx.SetSync(sync)
 	})
 	if err == nil && r.Queued != nil {
+		walks := map[string]int{} // they may begin
 		for _, m := range r.Modules {
-			r.Queued(m, 0) // walks may begin
+			walks[m.Name] = 0
 		}
+		r.Queued(0, walks)
 	}
 	return err
 }

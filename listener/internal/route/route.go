@@ -69,9 +69,10 @@ type Config struct {
 	Fingerprint string
 	// Modules are routed to.
 	Modules []*Module
-	// Queued is called after a transaction with the tasks it added for a module; n is
-	// zero when only the module's walk may go on. May be nil.
-	Queued func(m *Module, n int)
+	// Queued is called after a transaction with the seq of its last change and the
+	// number of tasks it added, by the modules' names; zero says that the module's walk
+	// may go on. May be nil.
+	Queued func(seq uint64, added map[string]int)
 	// Progress is called after each transaction of a sink. May be nil.
 	Progress func(Progress)
 }
@@ -113,7 +114,7 @@ type Router struct {
 	progress atomic.Pointer[Progress]
 
 	// Of the running transaction:
-	added map[*Module]int
+	added map[string]int
 }
 
 var _ syncrepl.Sink = (*Router)(nil)
@@ -143,7 +144,7 @@ const (
 // from the stored one. An instance that has state but is not among the modules is
 // left as it is.
 func New(s *store.Store, c Config) (*Router, error) {
-	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[*Module]int{}}
+	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[string]int{}}
 	r.progress.Store(&Progress{Phase: PhaseConnecting})
 	err := s.Update(func(tx *store.Tx) error {
 		for _, m := range c.Modules {
@@ -348,24 +349,24 @@ func (r *Router) Flush(context.Context) error {
 
 // update runs a transaction and tells about the tasks it added.
 func (r *Router) update(fn func(*store.Tx) error) error {
-	var added map[*Module]int
+	var added map[string]int
+	seq := uint64(0)
 	err := r.store.Update(func(tx *store.Tx) error {
 		clear(r.added)
 		if err := fn(tx); err != nil {
 			return err
 		}
 		if len(r.added) > 0 {
-			added, r.added = r.added, map[*Module]int{}
+			added, r.added = r.added, map[string]int{}
 		}
+		seq = tx.Counters().Seq
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if r.Queued != nil {
-		for m, n := range added {
-			r.Queued(m, n)
-		}
+	if len(added) > 0 && r.Queued != nil {
+		r.Queued(seq, added)
 	}
 	return nil
 }
@@ -441,7 +442,7 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 		if err := tx.AddTask(t); err != nil {
 			return tasks, err
 		}
-		r.added[m]++
+		r.added[m.Name]++
 		tasks = true
 	}
 	return tasks, nil

@@ -25,7 +25,7 @@ func (m *Module) ahead(r *store.Record) bool {
 // has come, in one transaction. It returns false when the module is live, or when the
 // mirror is not filled yet; Queued tells when it is.
 func (r *Router) Step(m *Module) (more bool, err error) {
-	added := 0
+	added, seq := 0, uint64(0)
 	err = r.store.Update(func(tx *store.Tx) error {
 		if m.walk == nil {
 			return nil
@@ -70,13 +70,14 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 			return err
 		}
 		m.walk = next
+		seq = tx.Counters().Seq
 		return nil
 	})
 	if err != nil {
 		return false, err
 	}
 	if added > 0 && r.Queued != nil {
-		r.Queued(m, added)
+		r.Queued(seq, map[string]int{m.Name: added})
 	}
 	return more, nil
 }

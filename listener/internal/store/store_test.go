@@ -242,7 +242,7 @@ func TestTasksComeInOrderAndPages(t *testing.T) {
 	_ = s.View(func(tx *store.Tx) error {
 		after, n := uint64(0), 0
 		for {
-			page, err := tx.Tasks(1, after, 7)
+			page, err := tx.Tasks(1, after, 300, 7)
 			if err != nil {
 				t.Fatal(err)
 			}

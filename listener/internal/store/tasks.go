@@ -62,9 +62,9 @@ func pendingKey(buf *[32]byte, id uint64, module uint32, seq uint64) []byte {
 	return buf[:20]
 }
 
-// Tasks returns up to limit tasks of the module with a greater seq than after, in
-// order.
-func (tx *Tx) Tasks(module uint32, after uint64, limit int) ([]Task, error) {
+// Tasks returns up to limit tasks of the module, in order: those with a seq greater
+// than after and not greater than last.
+func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error) {
 	var out []Task
 	c := tx.outbox.Cursor()
 	for k, v := c.Seek(outboxKey(&tx.key, module, after+1)); k != nil && len(out) < limit; k, v = c.Next() {
@@ -72,6 +72,9 @@ func (tx *Tx) Tasks(module uint32, after uint64, limit int) ([]Task, error) {
 			break
 		}
 		t := Task{Module: module, Seq: binary.BigEndian.Uint64(k[4:])}
+		if t.Seq > last {
+			break
+		}
 		if len(v) != taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
 			return nil, damaged("task", t.Seq)
 		}
