@@ -1,0 +1,72 @@
+package route_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/filter"
+	"github.com/listenerd/listenerd/listener/internal/route"
+	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/syncrepl"
+)
+
+// BenchmarkFill measures the first fill of a mirror, without a network: entries of
+// about 1 KB with random UUIDs, flushed every 8,000.
+func BenchmarkFill(b *testing.B) {
+	entries := make([]syncrepl.Entry, 8_000)
+	filler := strings.Repeat("x", 100)
+	var attrs []listener.Attribute
+	for i := range 8 {
+		attrs = append(attrs, listener.Attribute{Name: fmt.Sprint("description;x-", i), Values: []string{filler}})
+	}
+	body := encode(listener.NewEntry(listener.UUID{}, "", attrs...))
+	s, err := store.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	f, err := filter.Compile("(objectClass=person)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := route.New(s, route.Config{Base: base, Modules: []*route.Module{{Name: "m", Filter: f}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := r.Begin(ctx, syncrepl.Session{}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		b.StopTimer()
+		for i := range entries {
+			entries[i] = syncrepl.Entry{DN: fmt.Appendf(nil, "uid=user%d,ou=people,dc=x", n+i), Attributes: body}
+			binary.BigEndian.PutUint64(entries[i].UUID[:], rand.Uint64())
+			binary.BigEndian.PutUint64(entries[i].UUID[8:], rand.Uint64())
+		}
+		b.StartTimer()
+		for i := range min(len(entries), b.N-n) {
+			if err := r.Entry(ctx, &entries[i]); err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if err := r.Flush(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := r.RefreshDone(ctx); err != nil {
+		b.Fatal(err)
+	}
+	if err := r.Flush(ctx); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
