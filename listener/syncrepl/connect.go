@@ -42,7 +42,7 @@ func (c *Consumer) open(ctx context.Context, uri string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := wire.NewConn(nc, wire.Options{MaxMessageSize: c.cfg.MaxMessageSize, WriteTimeout: c.cfg.Timeout})
+	w := wire.NewConn(wire.Coalesce(nc), wire.Options{MaxMessageSize: c.cfg.MaxMessageSize, WriteTimeout: c.cfg.Timeout})
 	l := &link{uri, w, startClient(w, nc)}
 	if err := c.bind(ctx, uri, l.client, w); err != nil {
 		l.close()

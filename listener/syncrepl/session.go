@@ -12,8 +12,8 @@ import (
 
 // What a sink is given at most before a Flush.
 const (
-	flushBytes    = 8 << 20
-	flushMessages = 16384
+	flushBytes    = 4 << 20
+	flushMessages = 8192
 )
 
 // session is one sync search: the state machine of RFC 4533, section 3.
@@ -70,8 +70,11 @@ func (s *session) run(ctx context.Context) (err error) {
 	for {
 		k := s.link.wire.Poll()
 		if k == nil {
-			if err := s.flush(ctx); err != nil {
-				return err
+			// In a refresh there is nothing to gain from it: the cookie comes at the end.
+			if s.persist {
+				if err := s.flush(ctx); err != nil {
+					return err
+				}
 			}
 			if k, err = s.link.wire.Next(ctx); err != nil {
 				return fmt.Errorf("%s: %w", s.URI, connectionError(err))

@@ -52,9 +52,10 @@ type Sink interface {
 	// follows, with a Begin. It has to be durable when it returns.
 	ResetCookie(ctx context.Context, cookie []byte, reason error) error
 
-	// Flush is called when nothing more has arrived, before the consumer waits for
-	// the network, after a bounded number of messages and bytes otherwise, and at the
-	// end of a session. The sink makes durable what it was given, all of it in one go
-	// or as it likes. At the end of Run, ctx is one that has not ended.
+	// Flush is called after a bounded number of messages and bytes, in the persist
+	// stage also when nothing more has arrived, before the consumer waits for the
+	// network, and at the end of a session. The sink makes durable what it was given,
+	// all of it in one go or as it likes. At the end of Run, ctx is one that has not
+	// ended.
 	Flush(ctx context.Context) error
 }

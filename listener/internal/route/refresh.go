@@ -17,10 +17,11 @@ const chunk = 10_000
 // refresh is what a running refresh has to remember. It is void when the session
 // ends before the refresh does.
 type refresh struct {
-	filled    bool   // the mirror was filled before
-	mentioned bitset // what the provider said is there
-	placed    bitset // whose name the provider told in this refresh
-	doomed    bitset // what it said is gone
+	filled    bool        // the mirror was filled before
+	fill      *store.Fill // while it is filled for the first time
+	mentioned bitset      // what the provider said is there
+	placed    bitset      // whose name the provider told in this refresh
+	doomed    bitset      // what it said is gone
 
 	// Entries held back, by UUID, and their normalized names.
 	held      map[listener.UUID]uint64
@@ -31,9 +32,20 @@ func newRefresh(filled bool) *refresh {
 	return &refresh{filled: filled, held: map[listener.UUID]uint64{}, heldNames: map[string]listener.UUID{}}
 }
 
+// endFill makes the mirror an ordinary one.
+func (f *refresh) endFill() error {
+	err := f.fill.Finish()
+	f.fill = nil
+	return err
+}
+
 // entry writes an entry that was added or modified, or holds it back.
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err error) {
 	new := &store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)}
+	if f := r.refresh; f != nil && f.fill != nil {
+		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
+		return nil, f.fill.Add(tx, new)
+	}
 	old, err := tx.Lookup(new.UUID)
 	if err != nil {
 		return nil, err
@@ -237,6 +249,9 @@ func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (after func() error, 
 // sweep dooms what was not mentioned.
 func (r *Router) sweep() error {
 	f := r.refresh
+	if !f.filled {
+		return nil // all there is came in this session
+	}
 	for pos := []byte(nil); ; {
 		n := 0
 		err := r.store.View(func(tx *store.Tx) error {

@@ -209,12 +209,13 @@ func (r *Router) Disconnected() {
 func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, error) {
 	r.ops, r.bytes = r.ops[:0], 0
 	var cookie []byte
+	filled := false
 	err := r.update(func(tx *store.Tx) error {
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
 		}
-		r.refresh = newRefresh(sync.Filled)
+		filled = sync.Filled
 		if sync.Fingerprint != r.Fingerprint || sync.URI != session.URI {
 			if sync.Fingerprint != r.Fingerprint {
 				sync.Cookie = nil
@@ -227,10 +228,18 @@ func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, err
 		cookie = append(cookie, sync.Cookie...)
 		return tx.DropHeld()
 	})
+	if err != nil {
+		return nil, err
+	}
+	if r.refresh = newRefresh(filled); !filled {
+		if r.refresh.fill, err = r.store.StartFill(); err != nil {
+			return nil, err
+		}
+	}
 	r.setProgress(func(p *Progress) {
 		*p = Progress{Phase: PhaseRefresh, Provider: session.URI, Full: len(cookie) == 0}
 	})
-	return cookie, err
+	return cookie, nil
 }
 
 // Entry implements [syncrepl.Sink].
@@ -305,6 +314,13 @@ func (r *Router) Flush(context.Context) error {
 		err := r.update(func(tx *store.Tx) error {
 			for done < len(ops) && after == nil && tx.Size() < maxTransaction {
 				o := &ops[done]
+				if f := r.refresh; f != nil && f.fill != nil && (o.kind != opEntry || f.fill.Full()) {
+					after = f.endFill
+					if o.kind == opEntry {
+						after = f.fill.Write
+					}
+					break
+				}
 				done++
 				var err error
 				switch o.kind {
