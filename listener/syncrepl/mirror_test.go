@@ -37,7 +37,6 @@ type mirror struct {
 	copies    []string // what they were then
 
 	onEntry func(*Entry) error // called without mu
-	onFlush func() error
 }
 
 func newMirror(t testing.TB) *mirror {
@@ -157,11 +156,6 @@ func (m *mirror) ResetCookie(_ context.Context, cookie []byte, reason error) err
 }
 
 func (m *mirror) Flush(context.Context) error {
-	if m.onFlush != nil {
-		if err := m.onFlush(); err != nil {
-			return err
-		}
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, e := range m.views {

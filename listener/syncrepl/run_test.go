@@ -176,7 +176,7 @@ func TestCancel(t *testing.T) {
 		m := loaded(t)
 		cfg, _ := play(t, live(add(3, "cn=3")))
 		stop := start(t, cfg, m)
-		m.wait("the entry", func() bool { return m.entered == 1 && m.flushes > 0 })
+		m.wait("the entry", func() bool { return m.entered == 1 })
 		stop()
 		m.expect("begin")
 	})
@@ -186,12 +186,15 @@ func TestCancel(t *testing.T) {
 		cfg, _ := play(t, live(add(3, "cn=3")))
 		cfg.Mode = RefreshOnly
 		ctx, cancel := context.WithCancelCause(t.Context())
-		m.onFlush = func() error { cancel(cause); return nil }
 		c, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Run(ctx, m); err != cause {
+		ended := make(chan error)
+		go func() { ended <- c.Run(ctx, m) }()
+		m.wait("the entry", func() bool { return m.entered == 1 })
+		cancel(cause)
+		if err := <-ended; err != cause {
 			t.Errorf("Run: %v", err)
 		}
 	})
