@@ -297,13 +297,13 @@ func (d *Dispatcher) Status() []ModuleStatus {
 }
 
 // Owed returns the number of calls that are not acknowledged, and the modules whose
-// post_run, pre_run or initialize is owed.
+// post_run is owed.
 func (d *Dispatcher) Owed() (calls int, steps []string) {
 	for _, l := range d.lanes {
 		l.mu.Lock()
 		for _, m := range l.modules {
 			calls += m.queued
-			if m.steps.PostRunOwed || m.wantsInit() {
+			if m.steps.PostRunOwed {
 				steps = append(steps, m.name)
 			}
 		}

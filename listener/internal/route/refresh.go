@@ -23,13 +23,8 @@ type refresh struct {
 	placed    bitset      // whose name the provider told in this refresh
 	doomed    bitset      // what it said is gone
 
-	// Entries held back, by UUID, and their normalized names.
-	held      map[listener.UUID]uint64
-	heldNames map[string]listener.UUID
-}
-
-func newRefresh(filled bool) *refresh {
-	return &refresh{filled: filled, held: map[listener.UUID]uint64{}, heldNames: map[string]listener.UUID{}}
+	settling  bool                // all is reported, and what was held back is written
+	followers map[uint64][]uint64 // of containers that were held back
 }
 
 // endFill makes the mirror an ordinary one.
@@ -39,7 +34,8 @@ func (f *refresh) endFill() error {
 	return err
 }
 
-// entry writes an entry that was added or modified, or holds it back.
+// entry writes an entry that was added or modified. In a refresh, one that takes a name
+// is held back.
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err error) {
 	new := &store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)}
 	if f := r.refresh; f != nil && f.fill != nil {
@@ -56,17 +52,11 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err
 			f.placed.add(old.ID)
 			f.doomed.remove(old.ID)
 		}
-		if f.filled {
-			hold, err := r.mustHold(tx, old, new)
-			if err != nil {
-				return nil, err
-			}
-			if hold {
-				return nil, r.hold(tx, new)
-			}
-			if err := r.unhold(tx, new.UUID); err != nil {
-				return nil, err
-			}
+		if f.filled && (old == nil || old.DN != new.DN) {
+			return nil, tx.Hold(new)
+		}
+		if err := tx.Unhold(new.UUID); err != nil {
+			return nil, err
 		}
 	}
 	return r.apply(tx, old, new)
@@ -95,21 +85,7 @@ func (r *Router) apply(tx *store.Tx, old, new *store.Record) (after func() error
 		}
 		return nil, r.change(tx, old, new)
 	}
-	from := schema.TreeKey(old.DN)
-	container := !bytes.Equal(from, schema.TreeKey(new.DN)) && tx.HasBelow(from)
-	if container {
-		// Its descendants follow it now, or at the end of the refresh.
-		if err := tx.AddRename(store.Rename{UUID: old.UUID, From: old.DN, Seq: tx.Counters().Seq + 1}); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.change(tx, old, new); err != nil {
-		return nil, err
-	}
-	if container && r.refresh == nil {
-		return r.follow, nil
-	}
-	return nil, nil
+	return r.move(tx, old, new)
 }
 
 // sameAttributes compares all attributes, operational ones too, as sets of values.
@@ -135,68 +111,6 @@ func sameAttributes(a, b *store.Record) (bool, error) {
 	return !listener.Changed(ea, eb, names...), nil
 }
 
-// mustHold tells whether the entry has to wait for the end of the refresh: its name
-// is taken by another entry, or its parent is not there or waits too.
-func (r *Router) mustHold(tx *store.Tx, old, new *store.Record) (bool, error) {
-	f := r.refresh
-	if old != nil && old.DN == new.DN {
-		return false, nil
-	}
-	name := schema.TreeKey(new.DN)
-	for _, id := range tx.At(name) {
-		if old == nil || id != old.ID {
-			return true, nil
-		}
-	}
-	if len(f.held) > 0 {
-		for up, ok := schema.ParentKey(name); ok && len(up) >= len(r.baseKey); up, ok = schema.ParentKey(up) {
-			if _, waits := f.heldNames[string(up)]; waits {
-				return true, nil
-			}
-		}
-		if u, waits := f.heldNames[string(name)]; waits && u != new.UUID {
-			return true, nil
-		}
-	}
-	up, ok := schema.ParentKey(name)
-	if !ok || len(up) <= len(r.baseKey) {
-		return false, nil
-	}
-	return len(tx.At(up)) == 0, nil
-}
-
-func (r *Router) hold(tx *store.Tx, new *store.Record) error {
-	if err := r.unhold(tx, new.UUID); err != nil {
-		return err
-	}
-	n, err := tx.Hold(new)
-	if err != nil {
-		return err
-	}
-	r.refresh.held[new.UUID] = n
-	r.refresh.heldNames[string(schema.TreeKey(new.DN))] = new.UUID
-	return nil
-}
-
-func (r *Router) unhold(tx *store.Tx, u listener.UUID) error {
-	f := r.refresh
-	n, ok := f.held[u]
-	if !ok {
-		return nil
-	}
-	record, err := tx.Held(n)
-	if err != nil {
-		return err
-	}
-	if record != nil {
-		if name := string(schema.TreeKey(record.DN)); f.heldNames[name] == u {
-			delete(f.heldNames, name)
-		}
-	}
-	delete(f.held, u)
-	return tx.Unhold(n)
-}
-
 func (r *Router) present(tx *store.Tx, ids []listener.UUID) {
 	f := r.refresh
 	if f == nil {
@@ -215,7 +129,7 @@ func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (after func() error, 
 	var containers []uint64
 	for _, u := range ids {
 		if f := r.refresh; f != nil {
-			if err := r.unhold(tx, u); err != nil {
+			if err := tx.Unhold(u); err != nil {
 				return nil, err
 			}
 			if id, ok := tx.LookupID(u); ok {
@@ -271,98 +185,6 @@ func (r *Router) sweep() error {
 	}
 }
 
-// finish ends the refresh.
-func (r *Router) finish() error {
-	f := r.refresh
-	if f == nil {
-		return nil
-	}
-	if err := r.follow(); err != nil {
-		return err
-	}
-	if err := r.remove(slices.Collect(f.doomed.all)); err != nil {
-		return err
-	}
-	if err := r.applyHeld(); err != nil {
-		return err
-	}
-	if err := r.follow(); err != nil {
-		return err
-	}
-	r.refresh = nil
-	if f.filled {
-		return nil
-	}
-	err := r.update(func(tx *store.Tx) error {
-		sync, err := tx.Sync()
-		if err != nil {
-			return err
-		}
-		sync.Filled = true
-		return tx.SetSync(sync)
-	})
-	if err == nil && r.Queued != nil {
-		walks := map[string]int{} // they may begin
-		for _, m := range r.Modules {
-			walks[m.Name] = 0
-		}
-		r.Queued(0, walks)
-	}
-	return err
-}
-
-// applyHeld writes the entries held back: in order of arrival, but a parent before
-// its children.
-func (r *Router) applyHeld() error {
-	f := r.refresh
-	order := make([]uint64, 0, len(f.held))
-	for _, n := range f.held {
-		order = append(order, n)
-	}
-	slices.Sort(order)
-	var apply func(tx *store.Tx, n uint64) error
-	apply = func(tx *store.Tx, n uint64) error {
-		new, err := tx.Held(n)
-		if err != nil || new == nil {
-			return err
-		}
-		new = new.Clone()
-		if err := r.unhold(tx, new.UUID); err != nil {
-			return err
-		}
-		for up, ok := schema.ParentKey(schema.TreeKey(new.DN)); ok; up, ok = schema.ParentKey(up) {
-			if u, waits := f.heldNames[string(up)]; waits {
-				if err := apply(tx, f.held[u]); err != nil {
-					return err
-				}
-				break // which looks further up itself
-			}
-		}
-		old, err := tx.Lookup(new.UUID)
-		if err != nil {
-			return err
-		}
-		_, err = r.apply(tx, old, new)
-		return err
-	}
-	for len(order) > 0 {
-		err := r.update(func(tx *store.Tx) error {
-			for len(order) > 0 && tx.Size() < maxTransaction {
-				n := order[0]
-				order = order[1:]
-				if err := apply(tx, n); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // remove deletes the entries and all that is below them, children first. In a
 // refresh, what the provider mentioned stays.
 func (r *Router) remove(ids []uint64) error {
@@ -394,21 +216,24 @@ func (r *Router) remove(ids []uint64) error {
 				}
 				for pos := []byte(nil); ; {
 					below, last := tx.Below(name, pos, chunk)
+					if len(below) == 0 {
+						break
+					}
+					pos = last
 					for _, id := range below {
-						if seen.has(id) || spared(id) {
-							continue
-						}
 						record, err := tx.Get(id)
 						if err != nil {
 							return err
 						}
-						seen.add(id)
-						victims = append(victims, victim{id, store.Position(record)})
+						if spared(id) { // with what is below it
+							pos = store.AfterSubtree(schema.TreeKey(record.DN))
+							break
+						}
+						if !seen.has(id) {
+							seen.add(id)
+							victims = append(victims, victim{id, store.Position(record)})
+						}
 					}
-					if len(below) < chunk {
-						break
-					}
-					pos = last
 				}
 			}
 			return nil

@@ -1,90 +1,96 @@
 package route
 
 import (
-	"bytes"
-	"slices"
-
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
-// follow moves the descendants of renamed containers after them, in bounded
-// transactions. A crash in between is made up for at the end of the next refresh:
-// the rename stays stored until the last descendant has moved.
-func (r *Router) follow() error {
-	var renames []store.Rename
-	err := r.store.View(func(tx *store.Tx) (err error) {
-		renames, err = tx.Renames()
-		return err
-	})
-	if err != nil || len(renames) == 0 {
-		return err
+// move writes an entry with its new name. The descendants that it has by the mirror,
+// and that the provider did not place elsewhere, follow it: they are noted in the same
+// transaction and moved by the function returned, nil if there are none.
+func (r *Router) move(tx *store.Tx, old, new *store.Record) (after func() error, err error) {
+	followers, err := r.followers(tx, old)
+	if err != nil {
+		return nil, err
 	}
-	// A container inside a container first, so that its descendants go where it went.
-	slices.SortStableFunc(renames, func(a, b store.Rename) int {
-		return len(schema.TreeKey(b.From)) - len(schema.TreeKey(a.From))
-	})
-	for _, rename := range renames {
-		if err := r.followOne(rename); err != nil {
-			return err
-		}
+	if len(followers) > 0 {
+		err = tx.AddRename(&store.Rename{UUID: old.UUID, From: old.DN, Followers: followers})
+		after = r.follow
 	}
-	return nil
+	if err != nil {
+		return nil, err
+	}
+	return after, r.change(tx, old, new)
 }
 
-func (r *Router) followOne(rename store.Rename) error {
-	from := schema.TreeKey(rename.From)
-	for pos, more := []byte(nil), true; more; {
+// followers returns the entries that move with their container, parents first.
+func (r *Router) followers(tx *store.Tx, container *store.Record) ([]uint64, error) {
+	f := r.refresh
+	if f != nil && f.settling {
+		return f.followers[container.ID], nil
+	}
+	var ids []uint64
+	name := schema.TreeKey(container.DN)
+	for pos := []byte(nil); ; {
+		below, last := tx.Below(name, pos, chunk)
+		if len(below) == 0 {
+			return ids, nil
+		}
+		pos = last
+		for _, id := range below {
+			if f != nil && (f.placed.has(id) || f.doomed.has(id)) {
+				record, err := tx.Get(id)
+				if err != nil {
+					return nil, err
+				}
+				// The provider told of it. What is below it stays with it.
+				pos = store.AfterSubtree(schema.TreeKey(record.DN))
+				break
+			}
+			ids = append(ids, id)
+		}
+	}
+}
+
+// follow moves the descendants of renamed containers after them, in bounded
+// transactions. A rename stays stored until its last follower has moved; what a crash
+// left is made up for when the next session begins.
+func (r *Router) follow() error {
+	for {
+		more := false
 		err := r.update(func(tx *store.Tx) error {
+			rename, err := tx.FirstRename()
+			if err != nil || rename == nil {
+				return err
+			}
+			more = true
 			root, err := tx.Lookup(rename.UUID)
 			if err != nil {
 				return err
 			}
-			// A container that is gone takes them with it when it is removed.
-			more = root != nil && !bytes.Equal(schema.TreeKey(root.DN), from)
-			to := ""
-			if more {
-				to = root.Clone().DN
+			if root == nil {
+				return unexpected("renamed container", rename.UUID)
 			}
-			for more && tx.Size() < maxTransaction {
-				var ids []uint64
-				if ids, pos = tx.Below(from, pos, 1); len(ids) == 0 {
-					more = false
-					break
-				}
-				old, err := tx.Get(ids[0])
+			to := root.Clone().DN
+			for len(rename.Followers) > 0 && tx.Size() < maxTransaction {
+				old, err := tx.Get(rename.Followers[0])
 				if err != nil {
 					return err
 				}
 				if old == nil {
-					return unexpected("name", rename.UUID)
+					return unexpected("descendant of the renamed container", rename.UUID)
 				}
-				if old.Seq > rename.Seq {
-					continue // it was put there since
-				}
-				if r.refresh != nil && r.refresh.placed.has(old.ID) {
-					// The provider told where it is: it is there already, or is held back.
-					// What is below it stays with it, unless another owner is left.
-					if name := schema.TreeKey(old.DN); len(tx.At(name)) == 1 {
-						pos = store.AfterSubtree(name)
-					}
-					continue
-				}
-				old = old.Clone()
+				rename.Followers = rename.Followers[1:]
 				new := *old
 				new.DN = schema.Rebase(old.DN, rename.From, to)
 				if err := r.change(tx, old, &new); err != nil {
 					return err
 				}
 			}
-			if more {
-				return nil
-			}
-			return tx.RemoveRename(rename.Key)
+			return tx.UpdateRename(rename)
 		})
-		if err != nil {
+		if err != nil || !more {
 			return err
 		}
 	}
-	return nil
 }

@@ -11,14 +11,11 @@
 // While a refresh runs, providers may report things in an order that no directory
 // ever was in: a new entry at a name whose old owner is deleted later, a container
 // deleted before its children are moved out, children before their new parent. So in
-// a refresh of a mirror that is filled
-//
-//   - an entry whose name is taken, or whose parent is not there, is held back,
-//   - deletes wait,
-//   - the descendants of a renamed container wait.
-//
-// At its end the descendants follow their containers, deletes happen children
-// first, and the entries held back come last, parents first, in order of arrival.
+// a refresh of a mirror that is filled, only changes of entries that keep their name
+// are written as they come. What takes a name is held back, and deletes are noted. At
+// the end all of it is written in an order that a directory could have been changed in:
+// names are left before they are taken, parents come before their children and go after
+// them, and descendants follow their container at once.
 //
 // # Walks
 //
@@ -231,7 +228,11 @@ func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	if r.refresh = newRefresh(filled); !filled {
+	r.refresh = nil
+	if err := r.follow(); err != nil {
+		return nil, err
+	}
+	if r.refresh = (&refresh{filled: filled}); !filled {
 		if r.refresh.fill, err = r.store.StartFill(); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,9 @@
 //	pending   id, module, seq          (nothing): the tasks of one entry
 //	versions  id, seq                  a superseded record that a task still refers to
 //	held      n                        an entry that waits for the end of the refresh
-//	renames   n                        a renamed container whose descendants must follow
+//	heldUUIDs sync UUID                n
+//	heldNames tree key                 n
+//	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
 //
 // id numbers the entries in order of arrival: sequential keys keep bbolt fast, and
@@ -66,21 +68,23 @@ type Store struct {
 }
 
 var (
-	bucketMeta     = []byte("meta")
-	bucketEntries  = []byte("entries")
-	bucketUUIDs    = []byte("uuids")
-	bucketTree     = []byte("tree")
-	bucketMembers  = []byte("members")
-	bucketOutbox   = []byte("outbox")
-	bucketPending  = []byte("pending")
-	bucketVersions = []byte("versions")
-	bucketHeld     = []byte("held")
-	bucketRenames  = []byte("renames")
-	bucketModules  = []byte("modules")
+	bucketMeta      = []byte("meta")
+	bucketEntries   = []byte("entries")
+	bucketUUIDs     = []byte("uuids")
+	bucketTree      = []byte("tree")
+	bucketMembers   = []byte("members")
+	bucketOutbox    = []byte("outbox")
+	bucketPending   = []byte("pending")
+	bucketVersions  = []byte("versions")
+	bucketHeld      = []byte("held")
+	bucketHeldUUIDs = []byte("heldUUIDs")
+	bucketHeldNames = []byte("heldNames")
+	bucketRenames   = []byte("renames")
+	bucketModules   = []byte("modules")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
-		bucketPending, bucketVersions, bucketHeld, bucketRenames, bucketModules,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketRenames, bucketModules,
 	}
 )
 

@@ -15,7 +15,8 @@ type Tx struct {
 	slabs *slabs
 	size  int // bytes written so far, about
 
-	meta, entries, uuids, tree, members, outbox, pending, versions, held, renames, modules *bbolt.Bucket
+	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
+	held, heldUUIDs, heldNames                                                       *bbolt.Bucket
 
 	counters      Counters
 	countersDirty bool
@@ -34,6 +35,7 @@ func newTx(b *bbolt.Tx) *Tx {
 		b: b, meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
 		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
+		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames),
 		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
 	}
 	tx.entries.FillPercent = 0.95 // keys are appended

@@ -1,0 +1,271 @@
+package route
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/schema"
+	"github.com/listenerd/listenerd/listener/internal/store"
+)
+
+// finish ends the refresh: it writes what was held back, moves the descendants of
+// renamed containers, and removes what is gone. Until here the tree has every container
+// at its old name; so it tells whose descendants are whose.
+func (r *Router) finish() error {
+	f := r.refresh
+	if f == nil {
+		return nil
+	}
+	steps, err := r.order()
+	if err != nil {
+		return err
+	}
+	if f.followers, err = r.heldFollowers(steps); err != nil {
+		return err
+	}
+	f.settling = true
+	for len(steps) > 0 {
+		n := 1
+		for n < len(steps) && (steps[n].held == 0) == (steps[0].held == 0) {
+			n++
+		}
+		run := r.applyHeld
+		if steps[0].held == 0 {
+			run = r.removeDoomed
+		}
+		if err := run(steps[:n]); err != nil {
+			return err
+		}
+		steps = steps[n:]
+	}
+	r.refresh = nil
+	if f.filled {
+		return nil
+	}
+	err = r.update(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		if err != nil {
+			return err
+		}
+		sync.Filled = true
+		return tx.SetSync(sync)
+	})
+	if err == nil && r.Queued != nil {
+		walks := map[string]int{} // they may begin
+		for _, m := range r.Modules {
+			walks[m.Name] = 0
+		}
+		r.Queued(0, walks)
+	}
+	return err
+}
+
+// heldFollowers returns the followers of the containers that were held back.
+func (r *Router) heldFollowers(steps []step) (map[uint64][]uint64, error) {
+	followers := map[uint64][]uint64{}
+	for part := range slices.Chunk(steps, chunk) {
+		err := r.store.View(func(tx *store.Tx) error {
+			for _, s := range part {
+				new, err := tx.Held(s.held)
+				if err != nil {
+					return err
+				}
+				if new == nil {
+					continue
+				}
+				old, err := tx.Lookup(new.UUID)
+				if err != nil {
+					return err
+				}
+				if old == nil || !tx.HasBelow(schema.TreeKey(old.DN)) {
+					continue
+				}
+				if followers[old.ID], err = r.followers(tx, old); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return followers, nil
+}
+
+// applyHeld writes the entries held back, each with its followers.
+func (r *Router) applyHeld(order []step) error {
+	for len(order) > 0 {
+		var after func() error
+		err := r.update(func(tx *store.Tx) error {
+			for len(order) > 0 && after == nil && tx.Size() < maxTransaction {
+				new, err := tx.Held(order[0].held)
+				if err != nil {
+					return err
+				}
+				order = order[1:]
+				new = new.Clone()
+				if err := tx.Unhold(new.UUID); err != nil {
+					return err
+				}
+				old, err := tx.Lookup(new.UUID)
+				if err != nil {
+					return err
+				}
+				if after, err = r.apply(tx, old, new); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil && after != nil {
+			err = after()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeDoomed removes entries that are gone, and what is left below them.
+func (r *Router) removeDoomed(steps []step) error {
+	ids := make([]uint64, len(steps))
+	for i, s := range steps {
+		ids[i] = s.doomed
+	}
+	return r.remove(ids)
+}
+
+// step is one thing to do at the end of a refresh: to write the held entry of that
+// number, or to remove that doomed entry.
+type step struct{ held, doomed uint64 }
+
+// order returns the steps in their order: entries held back as they arrived and then
+// removals, but each behind what it waits for. A held entry waits for those that have
+// its new name, or the name of an ancestor, and are to leave it; and for its ancestors. A
+// removal waits for those below that are to leave. What waits for each other, as in a
+// swap, stays in this order.
+func (r *Router) order() ([]step, error) {
+	o := ordering{base: r.baseKey, doomed: r.refresh.doomed}
+	var arrived []uint64
+	err := r.store.View(func(tx *store.Tx) error {
+		arrived = tx.AllHeld()
+		return nil
+	})
+	each := func(ids []uint64, visit func(uint64) error) {
+		for part := range slices.Chunk(ids, chunk) {
+			err = errors.Join(err, r.store.View(func(tx *store.Tx) error {
+				o.tx = tx
+				for _, n := range part {
+					if err := visit(n); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+	}
+	each(arrived, o.write)
+	each(slices.Collect(r.refresh.doomed.all), o.remove)
+	return o.steps, err
+}
+
+type ordering struct {
+	tx      *store.Tx
+	base    []byte
+	doomed  bitset
+	written bitset // held entries visited
+	removed bitset // doomed ones visited
+	steps   []step
+}
+
+// write appends the held entry behind what it waits for.
+func (o *ordering) write(n uint64) error {
+	if n == 0 || o.written.has(n) {
+		return nil
+	}
+	o.written.add(n)
+	new, err := o.tx.Held(n)
+	if err != nil || new == nil {
+		return err
+	}
+	key := schema.TreeKey(new.DN)
+	for _, name := range namesAbove(key, o.base) {
+		for _, id := range o.tx.At(name) {
+			if err := o.leave(id, new.UUID); err != nil {
+				return err
+			}
+		}
+		if err := o.write(o.tx.HeldName(name)); err != nil {
+			return err
+		}
+	}
+	if len(o.tx.At(key)) > 0 { // followers may take names that are to be left
+		err := o.below(key, func(id uint64) error { return o.leave(id, new.UUID) })
+		if err != nil {
+			return err
+		}
+	}
+	o.steps = append(o.steps, step{held: n})
+	return nil
+}
+
+// remove appends the removal of the doomed entry behind what it waits for.
+func (o *ordering) remove(id uint64) error {
+	if o.removed.has(id) {
+		return nil
+	}
+	o.removed.add(id)
+	record, err := o.tx.Get(id)
+	if err != nil || record == nil {
+		return err
+	}
+	if name := schema.TreeKey(record.DN); o.tx.HasBelow(name) {
+		err := o.below(name, func(id uint64) error { return o.leave(id, record.UUID) })
+		if err != nil {
+			return err
+		}
+	}
+	o.steps = append(o.steps, step{doomed: id})
+	return nil
+}
+
+// leave visits the entry if it is to leave its name, unless it is the one that asks.
+func (o *ordering) leave(id uint64, asks listener.UUID) error {
+	if o.doomed.has(id) {
+		return o.remove(id)
+	}
+	owner, err := o.tx.Get(id)
+	if err != nil || owner.UUID == asks {
+		return err
+	}
+	return o.write(o.tx.HeldUUID(owner.UUID))
+}
+
+// below calls fn with the entries below the name.
+func (o *ordering) below(name []byte, fn func(id uint64) error) error {
+	for pos := []byte(nil); ; {
+		ids, last := o.tx.Below(name, pos, chunk)
+		if len(ids) == 0 {
+			return nil
+		}
+		pos = last
+		for _, id := range ids {
+			if err := fn(id); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// namesAbove returns the keys of the names from the base down to name itself.
+func namesAbove(name, base []byte) [][]byte {
+	var out [][]byte
+	for up, ok := name, true; ok && len(up) >= len(base); up, ok = schema.ParentKey(up) {
+		out = append(out, up)
+	}
+	slices.Reverse(out)
+	return out
+}
