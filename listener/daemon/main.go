@@ -36,7 +36,8 @@ var errUsage = errors.New("wrong usage")
 func Main(modules ...listener.Module) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal kills
+	context.AfterFunc(ctx, stop)   // a second signal kills
+	signal.Ignore(syscall.SIGXFSZ) // a file at its size limit is a write error, for its writer to handle
 	return run(ctx, os.Args[1:], os.Stdout, os.Stderr, modules)
 }
 

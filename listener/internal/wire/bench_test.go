@@ -45,13 +45,6 @@ func people(n int) []byte {
 	return stream.Bytes()
 }
 
-// start makes c ready to receive the search's responses from a recording.
-func search(tb testing.TB, c *Conn) {
-	if err := c.Search(&SearchRequest{}); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 // BenchmarkDecode measures the way of an entry of 1 KB from the read buffer to the
 // consumer.
 func BenchmarkDecode(b *testing.B) {
