@@ -152,8 +152,8 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 		err = d.lanes.Settle(following)
 	}
 	interrupted := ctx.Err() != nil
-	if interrupted || dispatchErr != nil && errors.Is(err, context.Cause(following)) {
-		err = nil // it was told to stop
+	if following.Err() != nil {
+		err = nil // it was told to stop, by ctx or for dispatchErr
 	}
 	stopDispatching()
 	running.Wait()
@@ -231,12 +231,45 @@ func (d *Daemon) newRouter() error {
 		}
 		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes})
 	}
-	var err error
+	orphans, err := d.findOrphans()
+	if err != nil {
+		return err
+	}
 	d.router, err = route.New(d.store, route.Config{
-		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: d.routed,
+		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: append(orphans, d.routed...),
 		Queued: func(seq uint64, added map[string]int) { d.lanes.Queued(seq, added) },
 	})
 	return err
+}
+
+// findOrphans returns the modules that have state and are no longer in the
+// configuration. They go on being routed to with the filter they had, so that they
+// have missed nothing when they come back; nobody makes their calls.
+func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
+	configured := map[string]bool{}
+	for _, m := range d.config.Modules {
+		configured[m.Name] = true
+	}
+	err = d.store.View(func(tx *store.Tx) error {
+		for _, name := range tx.Modules() {
+			if configured[name] {
+				continue
+			}
+			state, err := tx.Module(name)
+			if err != nil {
+				return err
+			}
+			f, err := filter.Compile(state.Filter)
+			if err != nil {
+				return fmt.Errorf("module %s, which is no longer in the configuration: %w", name, err)
+			}
+			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
+			d.orphans = append(d.orphans, name)
+			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
+		}
+		return nil
+	})
+	return modules, err
 }
 
 // open opens the handlers, in the order of the configuration. On an error it returns
@@ -289,18 +322,10 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 				Settings: d.settings(&m),
 			})
 		}
-		for _, name := range tx.Modules() {
-			if box.modules[name] == nil {
-				d.orphans = append(d.orphans, name)
-			}
-		}
 		return nil
 	})
 	if err != nil {
 		return err
-	}
-	for _, name := range d.orphans {
-		d.log.Warn("a module is no longer in the configuration; its state is kept", zap.String("module", name))
 	}
 	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,7 @@ func (d *Daemon) status() (admin.Status, error) {
 		s.LastError = *text
 	}
 	walks := map[string]*store.Walk{}
+	owed := map[string]int{} // to orphans
 	err := d.store.View(func(tx *store.Tx) error {
 		sync, err := tx.Sync()
 		if err != nil {
@@ -32,6 +34,9 @@ func (d *Daemon) status() (admin.Status, error) {
 				return err
 			}
 			walks[name] = state.Walk
+			if slices.Contains(d.orphans, name) {
+				owed[name] = tx.CountTasks(state.Number)
+			}
 		}
 		return nil
 	})
@@ -59,7 +64,7 @@ func (d *Daemon) status() (admin.Status, error) {
 		s.Modules = append(s.Modules, out)
 	}
 	for _, name := range d.orphans {
-		s.Modules = append(s.Modules, admin.ModuleStatus{Name: name, State: "orphaned"})
+		s.Modules = append(s.Modules, admin.ModuleStatus{Name: name, State: "orphaned", Queued: owed[name]})
 	}
 	return s, nil
 }
