@@ -31,7 +31,7 @@ func NewCache(dir string) (*Cache, error) {
 		return nil, missing("memcached")
 	}
 	for attempt := 1; ; attempt++ {
-		port, err := freePort()
+		port, err := FreePort()
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +54,7 @@ func NewCache(dir string) (*Cache, error) {
 }
 
 // Addr returns the server's host:port.
-func (c *Cache) Addr() string { return loopback(c.port) }
+func (c *Cache) Addr() string { return Loopback(c.port) }
 
 func (c *Cache) answers() error {
 	conn, err := net.DialTimeout("tcp", c.Addr(), time.Second)

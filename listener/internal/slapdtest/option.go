@@ -21,6 +21,10 @@ type options struct {
 	sizeLimit   string
 	fsync       bool
 	log         string
+	tls         bool
+	kerberos    *Realm
+	peers       []string
+	port        int
 	globalLines []string
 	dbLines     []string
 }
@@ -70,6 +74,45 @@ func GlobalConfig(lines ...string) Option {
 // overlays.
 func DatabaseConfig(lines ...string) Option {
 	return func(o *options) { o.dbLines = append(o.dbLines, lines...) }
+}
+
+// TLS makes the server offer StartTLS and listen for ldaps; see [Server.LDAPS]. It
+// trusts client certificates of the same authority and asks for one. A SASL EXTERNAL
+// bind with one of [Authority.Client] for the name "listener" is [ListenerDN].
+func TLS(a *Authority, c Certificate) Option {
+	return func(o *options) {
+		o.tls = true
+		o.globalLines = append(o.globalLines,
+			fmt.Sprintf("TLSCACertificateFile %q", a.CAFile),
+			fmt.Sprintf("TLSCertificateFile %q", c.CertFile),
+			fmt.Sprintf("TLSCertificateKeyFile %q", c.KeyFile),
+			"TLSVerifyClient try",
+			fmt.Sprintf(`authz-regexp "^cn=listener$" %q`, ListenerDN))
+	}
+}
+
+// Kerberos makes the server take tickets for ldap/localhost in the realm. A SASL GSSAPI
+// bind as the principal "listener" is [ListenerDN].
+func Kerberos(r *Realm) Option {
+	return func(o *options) {
+		o.kerberos = r
+		o.globalLines = append(o.globalLines,
+			"sasl-host localhost", "sasl-realm "+r.Name, "sasl-secprops none",
+			fmt.Sprintf(`authz-regexp "^uid=listener,(cn=[^,]*,)?cn=gssapi,cn=auth$" %q`, ListenerDN))
+	}
+}
+
+// OnPort makes the server listen on a port that [FreePort] returned.
+func OnPort(port int) Option { return func(o *options) { o.port = port } }
+
+// MultiProvider makes the server one of several that take writes and tell each other:
+// number from 1 is its server ID, peers are the addresses of the others, host:port.
+// One of them has the content at first, the others are [Empty].
+func MultiProvider(number int, peers ...string) Option {
+	return func(o *options) {
+		o.globalLines = append(o.globalLines, fmt.Sprintf("serverID %d", number))
+		o.peers = peers
+	}
 }
 
 func (o *options) content() io.Reader {
@@ -130,6 +173,13 @@ func (o *options) config(dir string, p Programs) string {
 	line("access to * by * read")
 	for _, l := range o.dbLines {
 		line("%s", l)
+	}
+	for i, peer := range o.peers {
+		line("syncrepl rid=%03d provider=ldap://%s type=refreshAndPersist retry=\"1 +\" searchbase=%q bindmethod=simple binddn=%q credentials=%q",
+			i+1, peer, BaseDN, RootDN, RootPassword)
+	}
+	if len(o.peers) > 0 {
+		line("mirrormode on") // newer ones call it multiprovider, and know this too
 	}
 	if o.memberOf {
 		line("overlay memberof")

@@ -27,6 +27,13 @@ type Programs struct {
 	LDAPSearch string // LISTENERD_LDAPSEARCH
 	LDAPModify string // LISTENERD_LDAPMODIFY
 	Memcached  string // LISTENERD_MEMCACHED
+
+	KRB5KDC     string // LISTENERD_KRB5KDC
+	KDB5Util    string // LISTENERD_KDB5_UTIL
+	KadminLocal string // LISTENERD_KADMIN_LOCAL
+	Kinit       string // LISTENERD_KINIT
+	KDBPath     string // LISTENERD_KDB_PATH: the KDC's database plugins; empty: it knows
+	SASLPath    string // LISTENERD_SASL_PATH: the SASL plugin for GSSAPI; empty: slapd knows
 }
 
 // Locate finds the programs: each is the environment variable named at its field,
@@ -48,19 +55,29 @@ func Locate() (Programs, error) {
 		return fallback()
 	}
 	program := func(name string) string {
-		return value("LISTENERD_"+strings.ToUpper(name), func() string { return lookPath(name) })
+		return value("LISTENERD_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_")), func() string { return lookPath(name) })
 	}
 	return Programs{
 		Slapd:      program("slapd"),
 		LDAPSearch: program("ldapsearch"),
 		LDAPModify: program("ldapmodify"),
 		Memcached:  program("memcached"),
+
+		KRB5KDC:     program("krb5kdc"),
+		KDB5Util:    program("kdb5_util"),
+		KadminLocal: program("kadmin.local"),
+		Kinit:       program("kinit"),
+		KDBPath:     value("LISTENERD_KDB_PATH", none),
+		SASLPath:    value("LISTENERD_SASL_PATH", none),
+
 		ModulePath: value("LISTENERD_SLAPD_MODULE_PATH", func() string {
 			return firstDir("/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap", "/usr/libexec/openldap")
 		}),
 		SchemaDir: value("LISTENERD_SLAPD_SCHEMA_DIR", func() string { return firstDir("/etc/ldap/schema", "/etc/openldap/schema") }),
 	}, nil
 }
+
+func none() string { return "" }
 
 func readEnvFile() (map[string]string, error) {
 	cache := os.Getenv("LISTENERD_CACHE")
