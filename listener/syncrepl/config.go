@@ -38,6 +38,7 @@ const (
 const (
 	DefaultFilter         = "(objectClass=*)"
 	DefaultTimeout        = 10 * time.Second
+	DefaultProbeInterval  = time.Minute
 	DefaultMaxMessageSize = 64 << 20
 	DefaultStaleGrace     = 10 * time.Minute
 )
@@ -45,7 +46,7 @@ const (
 // Config describes the search and the providers to ask. It is copied by [New].
 type Config struct {
 	// URIs are the providers in order of preference: ldap://host:port (389 if
-	// absent) or ldapi://%2Fpath%2Fto%2Fsocket. Required.
+	// absent), ldaps://host:port (636) or ldapi://%2Fpath%2Fto%2Fsocket. Required.
 	URIs []string
 
 	// Base is the DN the search starts from.
@@ -63,15 +64,24 @@ type Config struct {
 	// BindDN and Password are for a simple bind. Default: anonymous.
 	BindDN, Password string
 	// Bind authenticates a new connection in another way, or with credentials that
-	// change; conn is for use during the call only. BindDN is used in error messages
-	// then. Default: simple bind, none if BindDN is empty.
-	Bind func(ctx context.Context, conn *ldap.Conn) error
-	// Dial makes the connection in another way. Default: TCP with keepalive, or a Unix
-	// socket, by the URI's scheme.
+	// change; conn, which leads to uri, is for use during the call only. BindDN is used
+	// in error messages then. See [External] and [Kerberos.Bind]. Default: simple bind,
+	// none if BindDN is empty.
+	Bind func(ctx context.Context, uri string, conn *ldap.Conn) error
+	// TLS says how connections are secured. Default: ldaps:// only.
+	TLS TLS
+	// Dial makes the connection in another way. Unless it returns a [*tls.Conn], the
+	// connection is then secured as TLS and the scheme of uri say. Default: TCP with
+	// keepalive, or a Unix socket, by the URI's scheme.
 	Dial func(ctx context.Context, uri string) (net.Conn, error)
-	// Timeout for each of: connecting, binding, asking for the provider's vendor.
-	// Default [DefaultTimeout]. The sync search itself has none.
+	// Timeout for each of: connecting, StartTLS, the TLS handshake, binding, asking for
+	// the provider's vendor. Default [DefaultTimeout]. The sync search itself has none.
 	Timeout time.Duration
+	// ProbeInterval is how long nothing may arrive in the persist stage before the
+	// provider is asked for its root DSE, on a second connection and without a bind. If
+	// it does not answer either, the session is over. Negative: it is never asked.
+	// Default [DefaultProbeInterval].
+	ProbeInterval time.Duration
 
 	// MaxMessageSize in bytes that a provider's message may have; a larger one ends
 	// the session with an error. Default [DefaultMaxMessageSize].
@@ -95,9 +105,12 @@ func (c Config) withDefaults() (Config, error) {
 		if c.Dial != nil {
 			break
 		}
-		if _, _, err := address(uri); err != nil {
+		if _, err := parseTarget(uri); err != nil {
 			return c, err
 		}
+	}
+	if _, err := c.TLS.config(""); err != nil {
+		return c, err
 	}
 	if c.Filter == "" {
 		c.Filter = DefaultFilter
@@ -120,6 +133,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
+	}
+	if c.ProbeInterval == 0 {
+		c.ProbeInterval = DefaultProbeInterval
 	}
 	if c.MaxMessageSize <= 0 {
 		c.MaxMessageSize = DefaultMaxMessageSize

@@ -24,7 +24,7 @@ type link struct {
 
 // connect returns a bound connection that only go-ldap uses.
 func (c *Consumer) connect(ctx context.Context, uri string) (*ldap.Conn, error) {
-	nc, err := c.dial(ctx, uri)
+	nc, err := c.dial(ctx, uri, asIs)
 	if err != nil {
 		return nil, err
 	}
@@ -38,11 +38,11 @@ func (c *Consumer) connect(ctx context.Context, uri string) (*ldap.Conn, error) 
 
 // open returns a bound connection for a session.
 func (c *Consumer) open(ctx context.Context, uri string) (*link, error) {
-	nc, err := c.dial(ctx, uri)
+	nc, err := c.dial(ctx, uri, wire.Coalesce)
 	if err != nil {
 		return nil, err
 	}
-	w := wire.NewConn(wire.Coalesce(nc), wire.Options{MaxMessageSize: c.cfg.MaxMessageSize, WriteTimeout: c.cfg.Timeout})
+	w := wire.NewConn(nc, wire.Options{MaxMessageSize: c.cfg.MaxMessageSize, WriteTimeout: c.cfg.Timeout})
 	l := &link{uri, w, startClient(w, nc)}
 	if err := c.bind(ctx, uri, l.client, w); err != nil {
 		l.close()
@@ -66,25 +66,45 @@ func startClient(conn, nc net.Conn) *ldap.Conn {
 	return client
 }
 
-func (c *Consumer) dial(ctx context.Context, uri string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	dialer := c.cfg.Dial
-	if dialer == nil {
-		dialer = dial
-	}
-	nc, err := dialer(ctx, uri)
+// asIs is a way to read from the network; the other is [wire.Coalesce].
+func asIs(nc net.Conn) net.Conn { return nc }
+
+// dial connects and secures the connection as configured.
+func (c *Consumer) dial(ctx context.Context, uri string, reading func(net.Conn) net.Conn) (net.Conn, error) {
+	raw, err := c.dialNetwork(ctx, uri)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", uri, ErrUnreachable, err)
 	}
-	return nc, nil
+	t, err := parseTarget(uri)
+	if _, secured := raw.(*tls.Conn); secured || err != nil || t.network == "unix" || !t.ldaps && !c.cfg.TLS.StartTLS {
+		return reading(raw), nil // a URI that only Config.Dial understands is secured there
+	}
+	under := reading(raw)
+	if under != raw {
+		under = wire.Buffer(under)
+	}
+	secured, err := c.secure(ctx, t, raw, under)
+	if err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("%s: %w", uri, err)
+	}
+	return secured, nil
+}
+
+func (c *Consumer) dialNetwork(ctx context.Context, uri string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	if c.cfg.Dial != nil {
+		return c.cfg.Dial(ctx, uri)
+	}
+	return dial(ctx, uri)
 }
 
 // within runs an operation of go-ldap, which knows no context: when ctx or the
 // timeout ends, conn is closed.
 func (c *Consumer) within(ctx context.Context, conn io.Closer, what string, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout,
-		fmt.Errorf("%w: no answer to the %s within %v", ErrDisconnected, what, c.cfg.Timeout))
+		fmt.Errorf("%w: %w to the %s within %v", ErrDisconnected, errNoAnswer, what, c.cfg.Timeout))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err := do(ctx)
@@ -93,51 +113,20 @@ func (c *Consumer) within(ctx context.Context, conn io.Closer, what string, do f
 	}
 	if w, ok := conn.(*wire.Conn); ok && err != nil {
 		if lost := w.Err(); lost != nil && lost != wire.ErrClosed {
+			if alert(lost) != "" { // TLS 1.3 judges our certificate when the handshake is over
+				return c.cfg.TLS.failure("", lost)
+			}
 			return connectionError(lost) // go-ldap keeps only the text of it
 		}
 	}
-	if ldap.IsErrorWithCode(err, ldap.ErrorNetwork) {
-		return connectionError(err)
+	if ldap.IsErrorWithCode(err, ldap.ErrorNetwork) || err != nil && strings.HasPrefix(err.Error(), "unable to send request") {
+		return connectionError(err) // the words of go-ldap for a write that failed
 	}
 	return err
 }
 
-func (c *Consumer) bind(ctx context.Context, uri string, client *ldap.Conn, conn io.Closer) error {
-	if c.cfg.BindDN == "" && c.cfg.Bind == nil {
-		return nil
-	}
-	err := c.within(ctx, conn, "bind", func(ctx context.Context) error {
-		if c.cfg.Bind != nil {
-			return c.cfg.Bind(ctx, client)
-		}
-		return client.Bind(c.cfg.BindDN, c.cfg.Password)
-	})
-	if err == nil {
-		return nil
-	}
-	if result, ok := resultOf(err); ok {
-		err = result
-		if result.Code == ldap.LDAPResultInvalidCredentials {
-			text := fmt.Sprintf("bind as %s: %v", c.bindName(), ErrInvalidCredentials)
-			if result.Diagnostic != "" {
-				text += ": " + result.Diagnostic
-			}
-			return &described{uri + ": " + text, []error{ErrInvalidCredentials, result}}
-		}
-	}
-	return fmt.Errorf("%s: bind as %s: %w", uri, c.bindName(), err)
-}
-
-// bindName returns the bind identity for messages.
-func (c *Consumer) bindName() string {
-	switch {
-	case c.cfg.BindDN != "":
-		return c.cfg.BindDN
-	case c.cfg.Bind != nil:
-		return "the configured identity"
-	}
-	return "anonymous"
-}
+// errNoAnswer is in the error of an operation that took too long.
+var errNoAnswer = errors.New("no answer")
 
 // vendor asks the root DSE what the provider is. A server that keeps that to itself is
 // of unknown vendor.
@@ -152,7 +141,7 @@ func (c *Consumer) vendor(ctx context.Context, l *link) (Vendor, string, error) 
 		return VendorUnknown, "", nil
 	}
 	if err != nil {
-		return VendorUnknown, "", fmt.Errorf("%s: %w", l.uri, err)
+		return VendorUnknown, "", fmt.Errorf("%s: %w", l.uri, c.first(l.uri, err))
 	}
 	if len(found.Entries) != 1 {
 		return VendorUnknown, "", nil
@@ -185,6 +174,12 @@ func resultOf(err error) (*ResultError, bool) {
 		return r, true
 	}
 	return nil, false
+}
+
+// answered tells whether the provider is there, although there may be an error.
+func answered(err error) bool {
+	_, ok := resultOf(err)
+	return ok || errors.Is(err, ErrTLS) && !errors.Is(err, ErrDisconnected)
 }
 
 // connectionError describes the end of a connection.

@@ -21,7 +21,7 @@ const (
 
 // dial makes the connection for uri: the default of [Config.Dial].
 func dial(ctx context.Context, uri string) (net.Conn, error) {
-	network, addr, err := address(uri)
+	t, err := parseTarget(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func dial(ctx context.Context, uri string) (net.Conn, error) {
 			Count:    keepAliveCount,
 		},
 	}
-	nc, err := d.DialContext(ctx, network, addr)
+	nc, err := d.DialContext(ctx, t.network, t.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -43,17 +43,23 @@ func dial(ctx context.Context, uri string) (net.Conn, error) {
 	return nc, nil
 }
 
-// address returns what to dial for an LDAP URI.
-func address(uri string) (network, addr string, err error) {
-	fail := func(reason string) (string, string, error) {
-		return "", "", fmt.Errorf("provider %q: %s", uri, reason)
+// target is what an LDAP URI says about the connection.
+type target struct {
+	network, addr string // to dial
+	host          string // to verify a certificate for
+	ldaps         bool
+}
+
+func parseTarget(uri string) (target, error) {
+	fail := func(reason string) (target, error) {
+		return target{}, fmt.Errorf("provider %q: %s", uri, reason)
 	}
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok {
-		return fail("no URI: want ldap://host:port or ldapi://path")
+		return fail("no URI: want ldap://host:port, ldaps://host:port or ldapi://path")
 	}
-	switch strings.ToLower(scheme) {
-	case "ldap":
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "ldap", "ldaps":
 		u, err := url.Parse(uri)
 		if err != nil {
 			var uerr *url.Error
@@ -62,17 +68,23 @@ func address(uri string) (network, addr string, err error) {
 			}
 			return fail(err.Error())
 		}
-		host, port := u.Hostname(), u.Port()
-		if host == "" {
-			host = "localhost"
-		}
-		if port == "" {
-			port = "389"
-		}
 		if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
 			return fail("more than host and port")
 		}
-		return "tcp", net.JoinHostPort(host, port), nil
+		t := target{network: "tcp", host: u.Hostname(), ldaps: scheme == "ldaps"}
+		if t.host == "" {
+			t.host = "localhost"
+		}
+		port := u.Port()
+		switch {
+		case port != "":
+		case t.ldaps:
+			port = "636"
+		default:
+			port = "389"
+		}
+		t.addr = net.JoinHostPort(t.host, port)
+		return t, nil
 	case "ldapi":
 		// The path stands percent-encoded in place of the host (draft-chu-ldap-ldapi); the
 		// plain form ldapi:///path is common too.
@@ -80,18 +92,13 @@ func address(uri string) (network, addr string, err error) {
 		if err != nil {
 			return fail(err.Error())
 		}
-		if strings.HasPrefix(path, "/") {
-			if path = strings.TrimSuffix(path, "/"); path == "" {
-				path = "/var/run/slapd/ldapi"
-			}
-			return "unix", path, nil
+		if path != "" && path[0] != '/' {
+			return fail("the path of a Unix socket begins with / (%2F)")
 		}
-		if path == "" {
-			return "unix", "/var/run/slapd/ldapi", nil
+		if path = strings.TrimSuffix(path, "/"); path == "" {
+			path = "/var/run/slapd/ldapi"
 		}
-		return fail("the path of a Unix socket begins with / (%2F)")
-	case "ldaps":
-		return fail("ldaps needs a Dial function that speaks TLS")
+		return target{network: "unix", addr: path}, nil
 	}
 	return fail("unknown scheme " + scheme)
 }

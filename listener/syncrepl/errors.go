@@ -15,6 +15,9 @@ import (
 var (
 	// ErrUnreachable is returned when no connection could be made.
 	ErrUnreachable = errors.New("server unreachable")
+	// ErrTLS is returned when the connection could not be secured: StartTLS was refused,
+	// or the provider's certificate or ours was.
+	ErrTLS = errors.New("no secure connection")
 	// ErrInvalidCredentials is returned when the bind was refused (result 49).
 	ErrInvalidCredentials = errors.New("invalid credentials")
 	// ErrBaseMissing is returned when the search base does not exist, or is hidden

@@ -219,7 +219,7 @@ func TestCancel(t *testing.T) {
 		})
 		cfg.BindDN, cfg.Password = "cn=x", "secret"
 		binding := make(chan bool)
-		cfg.Bind = func(_ context.Context, conn *ldap.Conn) error {
+		cfg.Bind = func(_ context.Context, _ string, conn *ldap.Conn) error {
 			close(binding)
 			return conn.Bind("cn=x", "secret")
 		}
@@ -444,11 +444,13 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-func TestAddress(t *testing.T) {
+func TestTarget(t *testing.T) {
 	for uri, want := range map[string]string{
 		"ldap://example.com":            "tcp example.com:389",
 		"ldap://example.com:1389/":      "tcp example.com:1389",
 		"LDAP://[::1]:1389":             "tcp [::1]:1389",
+		"ldaps://example.com":           "tcp example.com:636",
+		"ldaps://example.com:1636":      "tcp example.com:1636",
 		"ldap://[fe80::1%25lo]":         "tcp [fe80::1%lo]:389",
 		"ldap://":                       "tcp localhost:389",
 		"ldapi://%2Frun%2Fslapd%2Fsock": "unix /run/slapd/sock",
@@ -456,13 +458,13 @@ func TestAddress(t *testing.T) {
 		"ldapi:///":                     "unix /var/run/slapd/ldapi",
 		"ldapi://":                      "unix /var/run/slapd/ldapi",
 	} {
-		network, addr, err := address(uri)
-		if got := network + " " + addr; got != want || err != nil {
+		at, err := parseTarget(uri)
+		if got := at.network + " " + at.addr; got != want || err != nil {
 			t.Errorf("%s: %s, %v; want %s", uri, got, err, want)
 		}
 	}
-	for _, uri := range []string{"", "example.com", "ldap//x", "ldaps://a", "http://a", "ldap://a/dc=x", "ldap://a?x", "ldap://u@a", "ldap://a:x", "ldapi://sock", "ldapi://%zz"} {
-		if _, _, err := address(uri); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", uri)) {
+	for _, uri := range []string{"", "example.com", "ldap//x", "http://a", "ldap://a/dc=x", "ldap://a?x", "ldap://u@a", "ldap://a:x", "ldapi://sock", "ldapi://%zz"} {
+		if _, err := parseTarget(uri); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", uri)) {
 			t.Errorf("%q: %v", uri, err)
 		}
 	}

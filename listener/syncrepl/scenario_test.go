@@ -298,6 +298,7 @@ func Test389RefreshOnlyTwice(t *testing.T) {
 	cfg, s := play(t,
 		ending(add(1, "cn=1"), add(2, "cn=2"), done(false, "h:389#cn=x:dc=x:(objectClass=*)#5")),
 		ending(add(3, "cn=3"), done(false, "h:389#cn=x:dc=x:(objectClass=*)#6")),
+		reading(with("cn=3"), result(0)),
 		ending(idSet(true, []int{3}), refreshPresent(false), done(false, "h:389#cn=x:dc=x:(objectClass=*)#7")))
 	s.vendorName, s.vendorVersion = "389 Project", "389-Directory/2.3.1 B2023.001.0000"
 	for range 3 {

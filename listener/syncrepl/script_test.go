@@ -32,7 +32,7 @@ type script struct {
 func play(t testing.TB, sessions ...func(*peer)) (Config, *script) {
 	s := &script{t: t, sessions: sessions}
 	t.Cleanup(s.ended.Wait)
-	return Config{URIs: []string{"ldap://script"}, Base: "dc=x", Dial: s.dial}, s
+	return Config{URIs: []string{"ldap://script"}, Base: "dc=x", Dial: s.dial, ProbeInterval: -1}, s
 }
 
 func (s *script) dial(_ context.Context, uri string) (net.Conn, error) {
@@ -114,7 +114,7 @@ func (p *peer) begin(controls *ber.Packet) {
 			p.mode = value.Children[0].Value.(int64)
 			cookie := "-"
 			if len(value.Children) > 1 && value.Children[1].Tag == ber.TagOctetString {
-				cookie = string(value.Children[1].Data.Bytes())
+				cookie = value.Children[1].Data.String()
 			}
 			p.asked = append(p.asked, cookie)
 		case "2.16.840.1.113730.3.4.2":
@@ -271,4 +271,14 @@ func result(code int) [][]byte {
 // refreshRequired is result 4096, perhaps with a cookie.
 func refreshRequired(cookie ...string) [][]byte {
 	return append(result(4096), control("1.3.6.1.4.1.4203.1.9.1.3", tlv(0x30, cookieIn(cookie))))
+}
+
+// drain reads until the consumer has left.
+func (p *peer) drain() {
+	buf := make([]byte, 1000)
+	for {
+		if _, err := p.conn.Read(buf); err != nil {
+			return
+		}
+	}
 }

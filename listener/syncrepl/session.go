@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/listenerd/listenerd/listener/internal/wire"
 )
 
@@ -28,9 +30,11 @@ type session struct {
 	full   bool   // the search was sent without a cookie
 
 	// Within the refresh.
-	pending      []byte // the cookie to hand over at its end
-	entries      int    // what the provider sent
-	presentEnded bool   // a refreshPresent with refreshDone FALSE has come
+	pending      []byte     // the cookie to hand over at its end
+	entries      int        // what the provider sent
+	presentEnded bool       // a refreshPresent with refreshDone FALSE has come
+	lossy        error      // why the refresh may have left something out
+	reader       *ldap.Conn // of complete, nil until it is needed
 
 	persist     bool // the refresh is over
 	refreshedAt time.Time
@@ -51,6 +55,7 @@ type session struct {
 // left in its hands.
 func (s *session) run(ctx context.Context) (err error) {
 	defer func() {
+		s.closeReader()
 		if isSinkError(err) {
 			return
 		}
@@ -63,6 +68,9 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	s.dirty = true
 	s.cookie = mergeCookies(nil, s.stored)
+	if err := s.checkChangelog(ctx); err != nil {
+		return err
+	}
 	s.full = len(s.cookie) == 0
 	if err := s.link.wire.Search(s.c.request(s.cookie)); err != nil {
 		return fmt.Errorf("%s: %w", s.URI, connectionError(err))
@@ -76,7 +84,7 @@ func (s *session) run(ctx context.Context) (err error) {
 					return err
 				}
 			}
-			if k, err = s.link.wire.Next(ctx); err != nil {
+			if k, err = s.next(ctx); err != nil {
 				return fmt.Errorf("%s: %w", s.URI, connectionError(err))
 			}
 		}
@@ -162,6 +170,9 @@ func (s *session) entry(ctx context.Context, m *wire.Message) error {
 		s.entries++
 		e := s.newEntry()
 		*e = Entry{UUID: m.UUID, Added: m.State == wire.StateAdd, DN: m.DN, Attributes: m.Attributes}
+		if err := s.complete(ctx, e); err != nil {
+			return err
+		}
 		err = s.sink.Entry(ctx, e)
 	case wire.StateDelete:
 		s.ids = append(s.ids[:0], m.UUID)
@@ -204,6 +215,7 @@ func (s *session) info(ctx context.Context, m *wire.Message) error {
 		switch {
 		case len(s.ids) == 0:
 		case m.Info.RefreshDeletes:
+			s.countDeletes(len(s.ids))
 			err = s.sink.Delete(ctx, s.ids)
 		case !s.persist:
 			err = s.sink.Present(ctx, s.ids)
@@ -267,6 +279,10 @@ func (s *session) refreshDone(ctx context.Context, cookie []byte, refreshDeletes
 	if !s.full && s.entries > 0 && s.pending == nil {
 		return &resetError{err: fmt.Errorf("%s: %w", s.URI, ErrCookieUnknown)}
 	}
+	if s.lossy != nil {
+		return &resetError{err: s.lossy}
+	}
+	s.closeReader()
 	// Providers say refreshDeletes after a full load, although what was deleted before
 	// is known to the mentions only.
 	if s.full || !refreshDeletes && !s.presentEnded && s.Vendor != Vendor389 {

@@ -1,7 +1,6 @@
 package syncrepl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -348,7 +347,7 @@ func TestSlapdUnixSocketExternal(t *testing.T) {
 	m.has(slapdtest.BaseDN)
 
 	cfg.BindDN, cfg.Password = "", ""
-	cfg.Bind = func(_ context.Context, conn *ldap.Conn) error { return conn.ExternalBind() }
+	cfg.Bind = External
 	m = newMirror(t)
 	if err := once(t, cfg, m); err != nil {
 		t.Fatal(err)
