@@ -81,6 +81,8 @@ type Env struct {
 	Log *zap.Logger
 	// StateDir is a directory of the instance's own, mode 0700, kept over restarts.
 	StateDir string
+	// Shared holds the variables and locks that the workers of the instance share.
+	Shared Shared
 	// LDAP returns a bound client for look-ups at the provider, from a pool with
 	// connections of its own. Close gives it back. What it reads may be newer than
 	// the entries of the call. UDL modules know it as self.lo.

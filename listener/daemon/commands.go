@@ -139,6 +139,10 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	}
 	fmt.Fprintf(w, "cookie\t%s\n", s.Cookie)
 	fmt.Fprintf(w, "running\tsince %s, pid %d, %s\n", s.Started.Local().Format(time.DateTime), s.PID, s.Version)
+	fmt.Fprintf(w, "shared\t%s\n", s.Shared.Kind)
+	for server, reason := range s.Shared.Unavailable {
+		fmt.Fprintf(w, "\t%s does not answer: %s\n", server, reason)
+	}
 	if err := w.Flush(); err != nil || len(s.Modules) == 0 {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/dispatch"
 	"github.com/listenerd/listenerd/listener/internal/filter"
 	"github.com/listenerd/listenerd/listener/internal/route"
+	"github.com/listenerd/listenerd/listener/internal/shared"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -60,6 +61,7 @@ type Daemon struct {
 	router  *route.Router
 	routed  []*route.Module
 	lanes   *dispatch.Dispatcher
+	shared  *shared.Store
 	orphans []string
 
 	lastError atomic.Pointer[string] // of the session, while there is none
@@ -109,6 +111,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	pool := &ldapPool{connect: consumer.Connect}
 	defer pool.close()
+	if d.shared, err = d.openShared(ctx); err != nil {
+		return err
+	}
+	defer d.shared.Close()
 	handlers, err := d.open(ctx, pool)
 	defer func() { err = errors.Join(err, closeHandlers(handlers)) }()
 	if err != nil {
@@ -179,7 +185,24 @@ func (d *Daemon) consumerConfig() syncrepl.Config {
 	l := d.config.LDAP
 	c := syncrepl.Config{
 		URIs: l.URIs, Base: l.Base, Filter: l.Filter, Attributes: l.Attributes,
-		BindDN: l.Bind.DN, Password: l.Bind.Password.Reveal(), Notify: d.sessionEvent,
+		BindDN: l.Identity(), Password: l.Bind.Password.Reveal(), Notify: d.sessionEvent,
+		TLS: syncrepl.TLS{
+			StartTLS: l.TLS.StartTLS, CAFile: l.TLS.CAFile, CertFile: l.TLS.CertFile, KeyFile: l.TLS.KeyFile, ServerName: l.TLS.ServerName,
+		},
+		Timeout: l.NetworkTimeout, ProbeInterval: l.ProbeInterval,
+	}
+	if c.ProbeInterval == 0 {
+		c.ProbeInterval = -1 // never
+	}
+	switch l.Bind.Method {
+	case config.BindExternal:
+		c.Bind = syncrepl.External
+	case config.BindGSSAPI:
+		k := &syncrepl.Kerberos{
+			Principal: l.Bind.Principal, Keytab: l.Bind.Keytab, CCache: l.Bind.CCache,
+			Krb5Conf: l.Bind.Krb5Conf, ServicePrincipal: l.Bind.ServicePrincipal,
+		}
+		c.Bind = k.Bind
 	}
 	switch l.Scope {
 	case "base":
@@ -217,7 +240,7 @@ func (d *Daemon) sessionEvent(e syncrepl.Event) {
 // for the same search; what a bind identity may read differs).
 func fingerprint(l config.LDAP) string {
 	sum := sha256.New()
-	for _, part := range append([]string{strings.ToLower(l.Base), l.Scope, l.Filter, strings.ToLower(l.Bind.DN)}, l.Attributes...) {
+	for _, part := range append([]string{strings.ToLower(l.Base), l.Scope, l.Filter, strings.ToLower(l.Identity())}, l.Attributes...) {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
@@ -279,6 +302,7 @@ func (d *Daemon) open(ctx context.Context, pool *ldapPool) ([]listener.Handler, 
 	for _, m := range d.config.Modules {
 		env := listener.Env{
 			Name: m.Name, Log: d.log.Named(m.Name), LDAP: pool.get,
+			Shared:   d.shared.Open(d.config.Shared.Namespace, m.Name),
 			StateDir: filepath.Join(d.config.StateDir, "modules", m.Name),
 		}
 		if err := os.MkdirAll(env.StateDir, 0o700); err != nil {

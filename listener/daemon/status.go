@@ -20,6 +20,16 @@ func (d *Daemon) status() (admin.Status, error) {
 	if text := d.lastError.Load(); text != nil {
 		s.LastError = *text
 	}
+	state := d.shared.Status()
+	s.Shared.Kind = state.Kind
+	for _, server := range state.Servers {
+		if server.Error != "" {
+			if s.Shared.Unavailable == nil {
+				s.Shared.Unavailable = map[string]string{}
+			}
+			s.Shared.Unavailable[server.Addr] = server.Error
+		}
+	}
 	walks := map[string]*store.Walk{}
 	owed := map[string]int{} // to orphans
 	err := d.store.View(func(tx *store.Tx) error {

@@ -37,8 +37,9 @@ type Harness struct {
 	handler listener.Handler
 	log     *logLines
 
-	lane    sync.Mutex   // held during the calls of a synchronous module
-	barrier sync.RWMutex // held for reading during calls, for writing during steps
+	lane      sync.Mutex   // held during the calls of a synchronous module
+	barrier   sync.RWMutex // held for reading during calls, for writing during steps
+	preparing sync.Mutex   // held by the call that makes the steps owed
 
 	mu           sync.Mutex // guards what follows
 	seq          uint64

@@ -50,7 +50,8 @@ func Env(change func(*listener.Env)) Option {
 }
 
 // Open opens a module and fails the test if that fails. The environment has the
-// module's name, a temporary state directory, and a logger that writes to the
+// module's name, a temporary state directory, shared variables and locks of its own
+// (see [NewShared]), and a logger that writes to the
 // test's log and is read by [Harness.Log]. When the test ends the handler is closed
 // if it is an io.Closer.
 func Open(t testing.TB, m listener.Module, options ...Option) *Harness {
@@ -84,7 +85,7 @@ func TryOpen(t testing.TB, m listener.Module, options ...Option) (*Harness, erro
 		return nil, err
 	}
 	lines := &logLines{t: t}
-	env := listener.Env{Name: spec.Name, Log: lines.logger(), StateDir: t.TempDir()}
+	env := listener.Env{Name: spec.Name, Log: lines.logger(), StateDir: t.TempDir(), Shared: NewShared().Open("daemon", spec.Name)}
 	o.env(&env)
 	handler, err := instance.Open(t.Context(), env)
 	if err != nil {

@@ -59,15 +59,29 @@ func (h *Harness) prepare(ctx context.Context) error {
 		}
 		h.barrier.RUnlock()
 
-		h.barrier.Lock()
-		for _, kind := range h.owed() { // another call may have made them meanwhile
-			if err := h.stepLocked(ctx, kind); err != nil {
-				h.barrier.Unlock()
-				return err
-			}
+		if err := h.catchUp(ctx); err != nil {
+			return err
 		}
-		h.barrier.Unlock()
 	}
+}
+
+// catchUp makes the steps that are owed. Of the calls that need them one makes them,
+// and the others wait outside of the barrier: there, one that waits for writing keeps
+// out the calls that those in flight may be waiting for.
+func (h *Harness) catchUp(ctx context.Context) error {
+	h.preparing.Lock()
+	defer h.preparing.Unlock()
+	if len(h.owed()) == 0 {
+		return nil
+	}
+	h.barrier.Lock()
+	defer h.barrier.Unlock()
+	for _, kind := range h.owed() {
+		if err := h.stepLocked(ctx, kind); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // owed returns the steps that come before the next call, in order.

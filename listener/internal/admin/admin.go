@@ -48,8 +48,18 @@ type Status struct {
 	Entries uint64 `json:"entries"`
 	// Received counts the entries that came in the current session.
 	Received uint64 `json:"received"`
+	// Shared is the condition of the modules' shared state.
+	Shared SharedStatus `json:"shared"`
 	// Modules by name.
 	Modules []ModuleStatus `json:"modules"`
+}
+
+// SharedStatus is the part of Status for shared variables and locks.
+type SharedStatus struct {
+	// Kind is memcached or in-process.
+	Kind string `json:"kind"`
+	// Unavailable holds the error of each memcached that does not answer, by server.
+	Unavailable map[string]string `json:"unavailable,omitempty"`
 }
 
 // ModuleStatus is the part of Status for one module instance.

@@ -10,6 +10,8 @@ import (
 const (
 	DefaultScope           = "sub"
 	DefaultFilter          = "(objectClass=*)"
+	DefaultNetworkTimeout  = 10 * time.Second
+	DefaultProbeInterval   = time.Minute
 	DefaultStateDir        = "/var/lib/listenerd"
 	DefaultShutdownTimeout = 30 * time.Second
 	DefaultLogLevel        = "info"
@@ -19,6 +21,7 @@ const (
 	DefaultRetryMin        = time.Second
 	DefaultRetryMax        = 5 * time.Minute
 	DefaultOnceAttempts    = 3
+	DefaultSharedTimeout   = time.Second
 )
 
 // MaxParallelism bounds the number that parallelism takes, in both directions.
@@ -36,6 +39,8 @@ type Config struct {
 	// ShutdownTimeout is the time that calls in flight get at shutdown
 	// (shutdown_timeout), more than 0. Default 30 s.
 	ShutdownTimeout time.Duration
+	// Shared says where the modules' shared variables and locks are kept.
+	Shared Shared
 	// Log says what the daemon logs.
 	Log Log
 	// Modules are the module instances in the order of the file. May be empty.
@@ -48,7 +53,8 @@ type Config struct {
 // comes from its key or from the LDAP URL in uri.
 type LDAP struct {
 	// URIs are the providers in the order they are tried, each of the form
-	// ldap://host:port or ldapi://%2Fpath, without the rest of an LDAP URL.
+	// ldap://host:port, ldaps://host:port or ldapi://%2Fpath, without the rest of an
+	// LDAP URL.
 	// [ParseLDAPURL] takes them apart. At least one.
 	URIs []string
 	// Base is the DN of the search base, as written. Required.
@@ -62,26 +68,28 @@ type LDAP struct {
 	Attributes []string
 	// Bind is the identity.
 	Bind Bind
+	// TLS says how the connection is secured.
+	TLS TLS
+	// NetworkTimeout is for each of connecting, TLS and binding, more than 0
+	// (network_timeout). Default 10 s.
+	NetworkTimeout time.Duration
+	// ProbeInterval is how long nothing may arrive before the provider is asked whether
+	// it is there (probe_interval); 0: it is never asked. Default 1 min.
+	ProbeInterval time.Duration
 }
 
-// Bind methods.
-const (
-	// BindAnonymous sends no bind request.
-	BindAnonymous = "anonymous"
-	// BindSimple binds with a DN and a password.
-	BindSimple = "simple"
-)
-
-// Bind says who the daemon is to the provider.
-type Bind struct {
-	// Method is [BindSimple] or [BindAnonymous]. Default: simple where a DN is
-	// given, else anonymous.
-	Method string
-	// DN is the name to bind with; empty with [BindAnonymous].
-	DN string
-	// Password is what password_file held, less one newline at its end; never
-	// empty with [BindSimple].
-	Password Secret
+// Shared says where the modules' shared variables and locks are kept.
+type Shared struct {
+	// Memcached lists host:port, or paths of sockets. Empty: in the process.
+	Memcached []string
+	// Timeout of one operation, more than 0. Default 1 s.
+	Timeout time.Duration
+	// Required makes the start fail when a server does not answer. Default false:
+	// a warning.
+	Required bool
+	// Namespace keeps daemons apart that use the same servers. Default: the host's name
+	// and the state directory.
+	Namespace string
 }
 
 // Log says what the daemon logs.

@@ -43,7 +43,6 @@ type everything struct {
 	Ignored  string    `yaml:"-"`
 	Error    error     `yaml:"error"`
 	Done     chan bool `yaml:"done,omitempty"`
-	common   `yaml:",inline"`
 	Common   `yaml:",inline"`
 	*Pointed `yaml:",inline"`
 }
@@ -52,8 +51,6 @@ type limit struct {
 	Low  int `yaml:"low"`
 	High int `yaml:"high"`
 }
-
-type common struct{ hidden int }
 
 type Common struct {
 	Shared string `yaml:"shared"`

@@ -25,6 +25,7 @@ type document struct {
 	LDAP            given[ldapSection]            `yaml:"ldap"`
 	StateDir        given[string]                 `yaml:"state_dir"`
 	ShutdownTimeout given[time.Duration]          `yaml:"shutdown_timeout"`
+	Shared          given[sharedSection]          `yaml:"shared"`
 	Log             given[logSection]             `yaml:"log"`
 	Modules         given[[]given[moduleSection]] `yaml:"modules"`
 }
@@ -36,12 +37,36 @@ type ldapSection struct {
 	Filter     given[string]          `yaml:"filter"`
 	Attributes given[[]given[string]] `yaml:"attributes"`
 	Bind       given[bindSection]     `yaml:"bind"`
+	TLS        given[tlsSection]      `yaml:"tls"`
+
+	NetworkTimeout given[time.Duration] `yaml:"network_timeout"`
+	ProbeInterval  given[time.Duration] `yaml:"probe_interval"`
 }
 
 type bindSection struct {
-	Method       given[string] `yaml:"method"`
-	DN           given[string] `yaml:"dn"`
-	PasswordFile given[string] `yaml:"password_file"`
+	Method           given[string] `yaml:"method"`
+	DN               given[string] `yaml:"dn"`
+	PasswordFile     given[string] `yaml:"password_file"`
+	Principal        given[string] `yaml:"principal"`
+	Keytab           given[string] `yaml:"keytab"`
+	CCache           given[string] `yaml:"ccache"`
+	Krb5Conf         given[string] `yaml:"krb5_conf"`
+	ServicePrincipal given[string] `yaml:"service_principal"`
+}
+
+type tlsSection struct {
+	StartTLS   given[bool]   `yaml:"starttls"`
+	CAFile     given[string] `yaml:"ca_file"`
+	CertFile   given[string] `yaml:"cert_file"`
+	KeyFile    given[string] `yaml:"key_file"`
+	ServerName given[string] `yaml:"server_name"`
+}
+
+type sharedSection struct {
+	Memcached given[[]given[string]] `yaml:"memcached"`
+	Timeout   given[time.Duration]   `yaml:"timeout"`
+	Required  given[bool]            `yaml:"required"`
+	Namespace given[string]          `yaml:"namespace"`
 }
 
 type logSection struct {

@@ -1,17 +1,12 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 )
-
-// maxSecretSize bounds a password file.
-const maxSecretSize = 64 << 10
 
 // part is a part of the search with where it was said: in a key of its own, or in
 // an LDAP URL.
@@ -82,7 +77,11 @@ func (l *loader) ldap(section given[ldapSection]) LDAP {
 	}
 	out.Attributes = agreed(l, parts.attributes, []string{"*", "+"}, sameNames)
 
+	out.NetworkTimeout = l.positive("ldap.network_timeout", s.NetworkTimeout, DefaultNetworkTimeout)
+	out.ProbeInterval = l.notNegative("ldap.probe_interval", s.ProbeInterval, DefaultProbeInterval)
+	out.TLS = l.tls(s.TLS, out.URIs)
 	out.Bind = l.bind(s.Bind, parts.bindName)
+	l.bindAndTLS(section, out)
 	return out
 }
 
@@ -190,69 +189,4 @@ func (l *loader) askedAttribute(where string, line int, name string) {
 	if name != "*" && name != "+" && !attributeName.MatchString(strings.TrimPrefix(name, "@")) {
 		l.problems.add(line, "%s: %q is no attribute name", where, name)
 	}
-}
-
-// bind checks the section ldap.bind; names are the DNs from URLs.
-func (l *loader) bind(section given[bindSection], names []part[string]) Bind {
-	if notDecoded(section) {
-		return Bind{}
-	}
-	s := section.Value
-	l.notEmpty("ldap.bind.dn", s.DN)
-	l.notEmpty("ldap.bind.password_file", s.PasswordFile)
-	addText(&names, s.DN.or(""), "ldap.bind.dn", s.DN.Line)
-	for _, p := range names {
-		l.dn(p)
-	}
-	b := Bind{DN: agreed(l, names, "", sameDN), Method: BindAnonymous}
-	if b.DN != "" {
-		b.Method = BindSimple
-	}
-	if s.PasswordFile.or("") != "" {
-		b.Password = l.secret("ldap.bind.password_file", s.PasswordFile)
-	}
-	if s.DN.Line > 0 && b.DN == "" || s.Method.Line > 0 && !s.Method.OK {
-		return b // reported, and what follows depends on it
-	}
-	if s.Method.OK && l.oneOf("ldap.bind.method", s.Method, BindSimple, BindAnonymous) {
-		b.Method = s.Method.Value
-	}
-	switch {
-	case b.Method == BindAnonymous && b.DN != "":
-		l.problems.add(s.Method.Line, "ldap.bind.method: an anonymous bind has no DN, but %s is %q; remove one of them", names[0].where, b.DN)
-	case b.Method == BindAnonymous && s.PasswordFile.Line > 0:
-		l.problems.add(s.PasswordFile.Line, "ldap.bind.password_file: a password needs ldap.bind.dn, the DN to bind with")
-	case b.Method == BindSimple && b.DN == "":
-		l.problems.add(s.Method.Line, "ldap.bind.dn is missing; a simple bind needs the DN to bind with")
-	case b.Method == BindSimple && s.PasswordFile.Line == 0:
-		line := section.Line
-		if line == 0 {
-			line = names[0].line
-		}
-		l.problems.add(line, "ldap.bind.password_file is missing; a simple bind needs a password")
-	}
-	return b
-}
-
-// secret reads a file that holds a secret and nothing else.
-func (l *loader) secret(name string, key given[string]) Secret {
-	path := l.path(key.Value)
-	data, info, err := readFile(path, maxSecretSize)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		l.problems.add(key.Line, "%s: there is no file %s", name, path)
-		return Secret{}
-	case err != nil:
-		l.problems.add(key.Line, "%s: cannot read %s: %v", name, path, err)
-		return Secret{}
-	}
-	if mode := info.Mode().Perm(); mode&0o007 != 0 {
-		l.warnings.add(key.Line, "%s: every user of this machine can get at %s (mode %04o); chmod o= it", name, path, mode)
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if text == "" {
-		l.problems.add(key.Line, "%s: %s is empty; write the password into it", name, path)
-		return Secret{}
-	}
-	return NewSecret(text)
 }

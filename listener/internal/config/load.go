@@ -84,14 +84,19 @@ func (l *loader) load(path string) *Config {
 	log := doc.Log.Value
 	l.oneOf("log.level", log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", log.Format, "json", "console")
-	return &Config{
+	c := &Config{
 		Path:            absolute,
 		LDAP:            l.ldap(doc.LDAP),
 		StateDir:        l.stateDir(doc.StateDir),
 		ShutdownTimeout: l.positive("shutdown_timeout", doc.ShutdownTimeout, DefaultShutdownTimeout),
+		Shared:          l.shared(doc.Shared),
 		Log:             Log{Level: log.Level.or(DefaultLogLevel), Format: log.Format.or(DefaultLogFormat)},
 		Modules:         l.modules(doc.Modules.Value),
 	}
+	if c.Shared.Namespace == "" {
+		c.Shared.Namespace = defaultNamespace(c.StateDir)
+	}
+	return c
 }
 
 func (l *loader) stateDir(key given[string]) string {

@@ -125,8 +125,13 @@ func TestDefaults(t *testing.T) {
 		t.Error("the instance cannot be opened")
 	}
 	m.Instance = listener.Instance{}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &config.Config{
-		Path: path,
+		Path:   path,
+		Shared: config.Shared{Timeout: time.Second, Namespace: host + ":/var/lib/listenerd"},
 		LDAP: config.LDAP{
 			URIs:       []string{"ldap://localhost:389"},
 			Base:       "dc=x",
@@ -134,6 +139,9 @@ func TestDefaults(t *testing.T) {
 			Filter:     "(objectClass=*)",
 			Attributes: []string{"*", "+"},
 			Bind:       config.Bind{Method: config.BindAnonymous},
+
+			NetworkTimeout: 10 * time.Second,
+			ProbeInterval:  time.Minute,
 		},
 		StateDir:        "/var/lib/listenerd",
 		ShutdownTimeout: 30 * time.Second,
@@ -192,6 +200,9 @@ modules:
 		Filter:     "(uid=*)",
 		Attributes: []string{"uid", "entryUUID"},
 		Bind:       config.Bind{Method: config.BindSimple, DN: "cn=a,dc=x", Password: config.NewSecret("s3cret-word")},
+
+		NetworkTimeout: 10 * time.Second,
+		ProbeInterval:  time.Minute,
 	}
 	if !reflect.DeepEqual(c.LDAP, wantLDAP) {
 		t.Errorf("got  %+v\nwant %+v", c.LDAP, wantLDAP)
@@ -234,6 +245,9 @@ func TestLDAPURL(t *testing.T) {
 		Filter:     "(cn=a,b)",
 		Attributes: []string{"cn", "sn"},
 		Bind:       config.Bind{Method: config.BindSimple, DN: "cn=a,dc=x", Password: config.NewSecret("s3cret-word")},
+
+		NetworkTimeout: 10 * time.Second,
+		ProbeInterval:  time.Minute,
 	}
 	two := whole
 	two.URIs = []string{"ldap://h:389", "ldap://i:1389"}
@@ -278,7 +292,7 @@ func TestPasswordFile(t *testing.T) {
 		"word\n\n":      "word\n",
 		" two words \n": " two words ",
 	} {
-		path := write(t, "ldap: {uri: ldap://h, base: dc=x, bind: {dn: cn=a, password_file: secret}}")
+		path := write(t, "ldap: {uri: ldaps://h, base: dc=x, bind: {dn: cn=a, password_file: secret}}")
 		writeFile(t, filepath.Join(filepath.Dir(path), "secret"), content, 0o640)
 		c, err := config.Load(path, nil, nil)
 		if err != nil {
@@ -291,7 +305,7 @@ func TestPasswordFile(t *testing.T) {
 }
 
 func TestWarning(t *testing.T) {
-	path := write(t, "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {dn: cn=a,\n    password_file: secret}\n")
+	path := write(t, "ldap:\n  uri: ldaps://h\n  base: dc=x\n  bind: {dn: cn=a,\n    password_file: secret}\n")
 	secret := filepath.Join(filepath.Dir(path), "secret")
 	writeFile(t, secret, "word", 0o644)
 	c, err := config.Load(path, nil, nil)
@@ -325,10 +339,32 @@ func TestExample(t *testing.T) {
 		c.Modules[0].Timeout != plain.Timeout {
 		t.Errorf("the example's values are not the defaults: %+v", c.Modules[0])
 	}
+	if c.LDAP.NetworkTimeout != config.DefaultNetworkTimeout || c.LDAP.ProbeInterval != config.DefaultProbeInterval {
+		t.Errorf("the example's values are not the defaults: %+v", c.LDAP)
+	}
 	if c.StateDir != config.DefaultStateDir || c.ShutdownTimeout != config.DefaultShutdownTimeout {
 		t.Errorf("the example's values are not the defaults: %s, %s", c.StateDir, c.ShutdownTimeout)
 	}
 	if len(c.Modules) != 2 || c.Modules[0].Registered != "jsonl" || c.Modules[1].Name != "jsonl" {
 		t.Errorf("modules: %+v", c.Modules)
+	}
+}
+
+func TestShared(t *testing.T) {
+	c, err := config.Load(write(t, minimal+"shared: {memcached: ['127.0.0.1:11211', /run/memcached.sock], required: true, timeout: 2s, namespace: x}\n"), registered(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Shared{Memcached: []string{"127.0.0.1:11211", "/run/memcached.sock"}, Timeout: 2 * time.Second, Required: true, Namespace: "x"}
+	if !reflect.DeepEqual(c.Shared, want) {
+		t.Errorf("got %+v, want %+v", c.Shared, want)
+	}
+	_, err = config.Load(write(t, minimal+"shared:\n  required: true\n"), registered(), nil)
+	if err == nil || !strings.HasSuffix(err.Error(), ":3: shared.required needs shared.memcached") {
+		t.Errorf("required alone: %v", err)
+	}
+	_, err = config.Load(write(t, minimal+"shared:\n  memcached: [localhost, '::1:1', 'h:1', 'h:1']\n"), registered(), nil)
+	if err == nil || strings.Count(err.Error(), "write host:port") != 2 || !strings.Contains(err.Error(), "h:1 is listed twice") {
+		t.Errorf("servers: %v", err)
 	}
 }

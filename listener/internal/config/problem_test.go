@@ -66,10 +66,10 @@ func TestProblems(t *testing.T) {
 		// Keys.
 		{"misspelt key", minimal + "modules:\n  - name: plain\n    paralelism: 1\n", []string{`4: unknown key "paralelism"; did you mean "parallelism"?`}},
 		{"other spelling", minimal + "State-Dir: x\n", []string{`2: unknown key "State-Dir"; did you mean "state_dir"?`}},
-		{"unknown key", minimal + "guard: {}\n", []string{`2: unknown key "guard"; known keys: ldap, log, modules, shutdown_timeout, state_dir`}},
-		{"key for later", "ldap:\n  uri: ldap://h\n  base: dc=x\n  tls: {starttls: true}\n", []string{`4: unknown key "tls" in ldap; known keys: attributes, base, bind, filter, scope, uri`}},
+		{"unknown key", minimal + "guard: {}\n", []string{`2: unknown key "guard"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
+		{"key for later", "ldap:\n  uri: ldap://h\n  base: dc=x\n  referrals: true\n", []string{`4: unknown key "referrals" in ldap; known keys: attributes, base, bind, filter, network_timeout, probe_interval, scope, tls, uri`}},
 		{"duplicate key", minimal + "state_dir: a\nlog: {}\nstate_dir: b\n", []string{`4: duplicate key "state_dir", which line 2 has already; keep one of them`}},
-		{"key of another type", minimal + "[a]: b\n1: c\n", []string{"2: a key must be plain text, not a list or a mapping", `3: unknown key "1"; known keys: ldap, log, modules, shutdown_timeout, state_dir`}},
+		{"key of another type", minimal + "[a]: b\n1: c\n", []string{"2: a key must be plain text, not a list or a mapping", `3: unknown key "1"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
 		{"password", "ldap:\n  uri: ldap://h\n  base: dc=x\n  password: a\n  bind:\n    dn: cn=a\n    password: b\n", []string{
 			`4: key "password" in ldap: put the password in a file and name it with bind.password_file`,
 			"5: ldap.bind.password_file is missing; a simple bind needs a password",
@@ -169,9 +169,9 @@ modules:
 			"7: ldap.bind.dn is empty; give it a value or leave the key out",
 			"7: ldap.bind.password_file is empty; give it a value or leave the key out",
 		}},
-		{"bad values", "ldap:\n  uri:\n    - ''\n    - ldaps://h\n    - ldap:///dc=x\n    - ldap://h\n    - LDAP://h:389/\n  base: dc=x dc=y,z\n  filter: (uid=*\n  attributes:\n    - 'uid,cn'\n    - \"*\"\n    - '@person'\n  scope: subtree\n", []string{
-			`3: ldap.uri: "" is no LDAP URL; write ldap://HOST or ldapi://SOCKET`,
-			"4: ldap.uri: ldaps is not supported yet; only ldap:// and ldapi:// are",
+		{"bad values", "ldap:\n  uri:\n    - ''\n    - ldapx://h\n    - ldap:///dc=x\n    - ldap://h\n    - LDAP://h:389/\n  base: dc=x dc=y,z\n  filter: (uid=*\n  attributes:\n    - 'uid,cn'\n    - \"*\"\n    - '@person'\n  scope: subtree\n", []string{
+			`3: ldap.uri: "" is no LDAP URL; write ldap://HOST, ldaps://HOST or ldapi://SOCKET`,
+			`4: ldap.uri: scheme "ldapx" is no LDAP; use ldap://, ldaps:// or ldapi://`,
 			"5: ldap.uri: it names no host; write ldap://localhost for this machine",
 			"7: ldap.uri: ldap://h:389 is in line 6 already; remove one",
 			`8: ldap.base: "dc=x dc=y,z" is no DN: DN ended with incomplete type, value pair`,
@@ -204,7 +204,7 @@ ldap:
 		}},
 
 		// The identity.
-		{"method", "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {method: sasl}\n", []string{`4: ldap.bind.method: "sasl" is not one of simple, anonymous`}},
+		{"method", "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {method: sasl}\n", []string{`4: ldap.bind.method: "sasl" is not one of simple, anonymous, external, gssapi`}},
 		{"simple without anything", "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {method: simple, password_file: secret}\n", []string{"4: ldap.bind.dn is missing; a simple bind needs the DN to bind with"}},
 		{"password without DN", "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {password_file: secret}\n", []string{"4: ldap.bind.password_file: a password needs ldap.bind.dn, the DN to bind with"}},
 		{"anonymous with a DN", "ldap:\n  uri: ldap://h\n  base: dc=x\n  bind: {method: anonymous, dn: cn=a}\n", []string{`4: ldap.bind.method: an anonymous bind has no DN, but ldap.bind.dn is "cn=a"; remove one of them`}},

@@ -15,13 +15,17 @@ import (
 // slapd's packages of the common distributions listen.
 const DefaultSocket = "/var/run/slapd/ldapi"
 
-const defaultPort = 389
+// The ports of an LDAP URL without one.
+const (
+	defaultPort    = 389
+	defaultTLSPort = 636
+)
 
 // LDAPURL is an LDAP URL, RFC 4516, percent-decoded. A part that the URL leaves
 // out is empty; RFC 4516's defaults are not filled in, so that a key of the
 // configuration can stand in for it.
 type LDAPURL struct {
-	// Scheme is ldap or ldapi.
+	// Scheme is ldap, ldaps or ldapi.
 	Scheme string
 	// Host is a host name or an address, an IPv6 address without its brackets; for
 	// ldapi it is the path of the socket.
@@ -42,19 +46,17 @@ type LDAPURL struct {
 }
 
 // ParseLDAPURL reads an LDAP URL. An unknown extension is ignored unless it is
-// marked critical with '!', which is an error. ldaps is not supported yet.
+// marked critical with '!', which is an error.
 func ParseLDAPURL(s string) (LDAPURL, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
-		return LDAPURL{}, fmt.Errorf("%q is no LDAP URL; write ldap://HOST or ldapi://SOCKET", s)
+		return LDAPURL{}, fmt.Errorf("%q is no LDAP URL; write ldap://HOST, ldaps://HOST or ldapi://SOCKET", s)
 	}
 	u := LDAPURL{Scheme: strings.ToLower(scheme)}
 	switch u.Scheme {
-	case "ldap", "ldapi":
-	case "ldaps":
-		return LDAPURL{}, errors.New("ldaps is not supported yet; only ldap:// and ldapi:// are")
+	case "ldap", "ldaps", "ldapi":
 	default:
-		return LDAPURL{}, fmt.Errorf("scheme %q is no LDAP; use ldap:// or ldapi://", scheme)
+		return LDAPURL{}, fmt.Errorf("scheme %q is no LDAP; use ldap://, ldaps:// or ldapi://", scheme)
 	}
 	if strings.Contains(rest, "#") {
 		return LDAPURL{}, errors.New("# has no meaning in an LDAP URL; write %23 for the character")
@@ -80,9 +82,9 @@ func ParseLDAPURL(s string) (LDAPURL, error) {
 	return u, nil
 }
 
-// Provider returns the URL of the server alone: ldap://host:port or
-// ldapi://%2Fpath, with the default port or socket if the URL has none. It is
-// empty for an ldap URL without a host.
+// Provider returns the URL of the server alone: ldap://host:port, ldaps://host:port
+// or ldapi://%2Fpath, with the default port or socket if the URL has none. It is
+// empty for a URL without a host that needs one.
 func (u LDAPURL) Provider() string {
 	_, address := u.Address()
 	switch {
@@ -92,11 +94,11 @@ func (u LDAPURL) Provider() string {
 		return "ldapi://" + url.PathEscape(address)
 	}
 	// A zone's % is written %25 in a URL (RFC 6874).
-	return "ldap://" + strings.ReplaceAll(address, "%", "%25")
+	return u.Scheme + "://" + strings.ReplaceAll(address, "%", "%25")
 }
 
 // Address returns what to dial: tcp and host:port, or unix and the path of the
-// socket. The address is empty for an ldap URL without a host.
+// socket. The address is empty for a URL without a host that needs one.
 func (u LDAPURL) Address() (network, address string) {
 	if u.Scheme == "ldapi" {
 		if u.Host == "" {
@@ -108,7 +110,11 @@ func (u LDAPURL) Address() (network, address string) {
 		return "tcp", ""
 	}
 	port := u.Port
-	if port == 0 {
+	switch {
+	case port != 0:
+	case u.Scheme == "ldaps":
+		port = defaultTLSPort
+	default:
 		port = defaultPort
 	}
 	return "tcp", net.JoinHostPort(u.Host, strconv.Itoa(port))
@@ -223,7 +229,7 @@ func (u *LDAPURL) parseExtensions(s string) error {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			if value == "" {
-				return fmt.Errorf("%s names no DN; write %s=cn=...", name, name)
+				return fmt.Errorf("%s names no DN; write it as in %s=cn=listener", name, name)
 			}
 			if u.BindName != "" {
 				return fmt.Errorf("%s is there twice; a comma inside of its DN is written %%2C", name)

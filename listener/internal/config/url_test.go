@@ -33,6 +33,8 @@ func TestParseLDAPURL(t *testing.T) {
 		// Extensions.
 		{"ldap://h/????bindname=cn=a", config.LDAPURL{Scheme: "ldap", Host: "h", BindName: "cn=a"}, "ldap://h:389"},
 		{"ldap://h/????!BindName=cn=a", config.LDAPURL{Scheme: "ldap", Host: "h", BindName: "cn=a"}, "ldap://h:389"},
+		{"ldaps://h", config.LDAPURL{Scheme: "ldaps", Host: "h"}, "ldaps://h:636"},
+		{"LDAPS://[::1]:1636/", config.LDAPURL{Scheme: "ldaps", Host: "::1", Port: 1636}, "ldaps://[::1]:1636"},
 		{"ldap://h/????x-tls,bindname=cn=a,1.2.3=4", config.LDAPURL{Scheme: "ldap", Host: "h", BindName: "cn=a"}, "ldap://h:389"},
 		{"ldap://h/????", config.LDAPURL{Scheme: "ldap", Host: "h"}, "ldap://h:389"},
 
@@ -69,10 +71,9 @@ func TestParseLDAPURL(t *testing.T) {
 
 func TestParseLDAPURLErrors(t *testing.T) {
 	for url, want := range map[string]string{
-		"":                                    `"" is no LDAP URL; write ldap://HOST or ldapi://SOCKET`,
-		"ldap.example.com":                    `"ldap.example.com" is no LDAP URL; write ldap://HOST or ldapi://SOCKET`,
-		"http://h":                            `scheme "http" is no LDAP; use ldap:// or ldapi://`,
-		"ldaps://h":                           "ldaps is not supported yet; only ldap:// and ldapi:// are",
+		"":                                    `"" is no LDAP URL; write ldap://HOST, ldaps://HOST or ldapi://SOCKET`,
+		"ldap.example.com":                    `"ldap.example.com" is no LDAP URL; write ldap://HOST, ldaps://HOST or ldapi://SOCKET`,
+		"http://h":                            `scheme "http" is no LDAP; use ldap://, ldaps:// or ldapi://`,
 		"ldap://h/dc=x#y":                     "# has no meaning in an LDAP URL; write %23 for the character",
 		"ldap://h?cn":                         "a / is missing between the host and the first ?",
 		"ldap://h/a?b?sub?c?bindname=x?y":     "more than four ?; write %3F for a ? inside of a part",
@@ -101,7 +102,7 @@ func TestParseLDAPURLErrors(t *testing.T) {
 		"ldap://h/dc=x??%zz":                  "scope: % must be followed by two hexadecimal digits; write %25 for the character",
 		"ldap://h/dc=x???%zz":                 "filter: % must be followed by two hexadecimal digits; write %25 for the character",
 		"ldap://h/????!x-unknown":             `extension "x-unknown" is marked critical, but not known; a comma inside of a value is written %2C`,
-		"ldap://h/????bindname":               "bindname names no DN; write bindname=cn=...",
+		"ldap://h/????bindname":               "bindname names no DN; write it as in bindname=cn=listener",
 		"ldap://h/????bindname=%zz":           "bindname: % must be followed by two hexadecimal digits; write %25 for the character",
 		"ldap://h/????bindname=a,!bindname=b": "bindname is there twice; a comma inside of its DN is written %2C",
 		"ldap://h/????,":                      "an extension has no name",

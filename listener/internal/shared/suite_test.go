@@ -1,0 +1,68 @@
+package shared_test
+
+import (
+	"testing"
+
+	"github.com/bradfitz/gomemcache/memcache"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/shared"
+	"github.com/listenerd/listenerd/listener/internal/slapdtest"
+	"github.com/listenerd/listenerd/listener/listenertest"
+)
+
+func TestLocal(t *testing.T) {
+	t.Parallel()
+	listenertest.TestShared(t, func(*testing.T) listenertest.SharedFixture {
+		local := shared.NewLocal()
+		return listenertest.SharedFixture{Open: local.Open, Forget: local.Forget}
+	})
+}
+
+// TestMemcached gives each handle a store of its own, as different processes have.
+func TestMemcached(t *testing.T) {
+	t.Parallel()
+	testMemcached(t, 1, func(t *testing.T, addrs []string) func() *shared.Store {
+		return func() *shared.Store { return newMemcached(t, shared.Config{Servers: addrs}) }
+	})
+}
+
+// TestMemcachedOneProcess has all workers in one process, on several servers, and
+// fewer connections than workers.
+func TestMemcachedOneProcess(t *testing.T) {
+	t.Parallel()
+	testMemcached(t, 3, func(t *testing.T, addrs []string) func() *shared.Store {
+		store := newMemcached(t, shared.Config{Servers: addrs, Connections: 2})
+		return func() *shared.Store { return store }
+	})
+}
+
+func testMemcached(t *testing.T, servers int, stores func(*testing.T, []string) func() *shared.Store) {
+	listenertest.TestShared(t, func(t *testing.T) listenertest.SharedFixture {
+		var addrs []string
+		for range servers {
+			addrs = append(addrs, slapdtest.Memcached(t))
+		}
+		store := stores(t, addrs)
+		flush := memcache.New(addrs...)
+		t.Cleanup(func() { _ = flush.Close() })
+		return listenertest.SharedFixture{
+			Open: func(daemon, module string) listener.Shared { return store().Open(daemon, module) },
+			Forget: func() {
+				if err := flush.FlushAll(); err != nil {
+					t.Error(err)
+				}
+			},
+		}
+	})
+}
+
+func newMemcached(t testing.TB, c shared.Config) *shared.Store {
+	t.Helper()
+	s, err := shared.NewMemcached(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
