@@ -1,0 +1,107 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/daemon"
+	"github.com/listenerd/listenerd/modules"
+	"github.com/listenerd/listenerd/modules/event"
+)
+
+// asDaemon in the environment makes the test's program a listenerd, so that the
+// tests meet the true command line, signals and exit codes.
+const asDaemon = "LISTENERD_TEST_AS_DAEMON"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asDaemon) != "" {
+		os.Exit(daemon.Main(append(modules.All(), probe)...))
+	}
+	os.Exit(m.Run())
+}
+
+// probe is a module that journals each attempt and then does something bad.
+var probe = listener.Define(
+	listener.Spec{Name: "probe", Description: "Misbehaves.", LDAPFilter: "(objectClass=inetOrgPerson)"},
+	probeConfig{},
+	func(_ context.Context, env listener.Env, c probeConfig) (listener.Handler, error) {
+		if c.Do == "refuse" {
+			return nil, errors.New("the probe does not open")
+		}
+		return &probeHandler{env: env, config: c}, nil
+	})
+
+type probeConfig struct {
+	Path  string `yaml:"path"`  // of the journal
+	UID   string `yaml:"uid"`   // of the entry it misbehaves for
+	Do    string `yaml:"do"`    // fail, panic, permanent, block, refuse
+	Until string `yaml:"until"` // a file that makes it behave
+}
+
+type probeHandler struct {
+	env    listener.Env
+	config probeConfig
+}
+
+var (
+	_ listener.PreRunner  = (*probeHandler)(nil)
+	_ listener.PostRunner = (*probeHandler)(nil)
+)
+
+func (h *probeHandler) Create(ctx context.Context, new *listener.Entry) error {
+	return h.call(ctx, listener.KindCreate, nil, new)
+}
+
+func (h *probeHandler) Modify(ctx context.Context, old, new *listener.Entry) error {
+	return h.call(ctx, listener.KindModify, old, new)
+}
+
+func (h *probeHandler) Remove(ctx context.Context, old *listener.Entry) error {
+	return h.call(ctx, listener.KindRemove, old, nil)
+}
+
+func (h *probeHandler) PreRun(ctx context.Context) error {
+	return h.call(ctx, listener.KindPreRun, nil, nil)
+}
+
+func (h *probeHandler) PostRun(ctx context.Context) error {
+	return h.call(ctx, listener.KindPostRun, nil, nil)
+}
+
+func (h *probeHandler) call(ctx context.Context, kind listener.Kind, old, new *listener.Entry) error {
+	info := listener.CallInfo(ctx)
+	if info.Kind != kind || info.Old != old || info.New != new || info.Module != h.env.Name {
+		return fmt.Errorf("CallInfo says %+v for a %s of %v, %v", info, kind, old, new)
+	}
+	journal, err := os.OpenFile(h.config.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = journal.Write(append(event.Encoder{}.Append(nil, time.Now(), &info), '\n'))
+	if err = errors.Join(err, journal.Close()); err != nil {
+		return err
+	}
+	if e := new; e == nil && (old == nil || old.Get("uid") != h.config.UID) || e != nil && e.Get("uid") != h.config.UID {
+		return nil
+	}
+	if _, err := os.Stat(h.config.Until); err == nil {
+		return nil
+	}
+	switch h.config.Do {
+	case "fail":
+		return errors.New("the probe fails")
+	case "permanent":
+		return listener.Permanent(errors.New("the probe fails for good"))
+	case "panic":
+		panic("the probe panics")
+	case "block":
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package daemon_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/listenerd/listenerd/listener/internal/slapdtest"
+)
+
+// configureSession writes a configuration with these lines of the section ldap.
+func (s *site) configureSession(lines string) {
+	s.t.Helper()
+	s.write("listenerd.yaml", "ldap:\n  base: "+slapdtest.BaseDN+"\n"+lines+
+		"state_dir: state\nmodules:\n"+instance("people", "jsonl", "ldap_filter: (objectClass=inetOrgPerson)"))
+}
+
+// Each way to the provider and each identity leads to the content. Who we are is part
+// of the search: with another identity the directory is loaded again, which tells the
+// modules nothing if that one may read the same.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	realm := slapdtest.NewRealm(t)
+	a := slapdtest.NewAuthority(t, "Example Authority")
+	server := slapdtest.Start(t, slapdtest.TLS(a, a.Server("localhost")), slapdtest.Kerberos(realm))
+	d := newDirectory(t, server)
+	d.person("ada", base)
+	own := a.Client("listener")
+	host := func(uri string) string { return strings.Replace(uri, "127.0.0.1", "localhost", 1) }
+	simple := fmt.Sprintf("  bind: {dn: %q, password_file: ldap.secret}\n", slapdtest.ListenerDN)
+	certified := fmt.Sprintf("ca_file: %s, cert_file: %s, key_file: %s}\n", a.CAFile, own.CertFile, own.KeyFile)
+	s := newSite(t)
+	calls := 4 // initialize, pre_run, create, post_run
+	for _, session := range []struct{ name, lines string }{
+		{"StartTLS", "  uri: " + host(server.URI()) + "\n  tls: {starttls: true, ca_file: " + a.CAFile + "}\n" + simple},
+		{"LDAPS", "  uri: " + host(server.LDAPS()) + "\n  tls: {ca_file: " + a.CAFile + "}\n" + simple},
+		{"LDAPIExternal", "  uri: " + server.LDAPI() + "\n  bind: {method: external}\n"},
+		{"StartTLSExternal", "  uri: " + host(server.URI()) + "\n  tls: {starttls: true, " + certified + "  bind: {method: external}\n"},
+		{"LDAPSExternal", "  uri: " + host(server.LDAPS()) + "\n  tls: {" + certified + "  bind: {method: external}\n"},
+		{"Keytab", fmt.Sprintf("  uri: %s\n  bind: {method: gssapi, principal: listener, keytab: %s, krb5_conf: %s}\n", host(server.URI()), realm.Keytab, realm.Krb5Conf)},
+		{"CredentialCache", fmt.Sprintf("  uri: %s\n  bind: {method: gssapi, ccache: %s, krb5_conf: %s}\n", host(server.URI()), realm.CCache(), realm.Krb5Conf)},
+	} {
+		s.configureSession(session.lines)
+		if r := s.command("check", "-c", "listenerd.yaml"); r.code != 0 || r.stderr != "" {
+			t.Errorf("%s: check: %d, %s%s", session.name, r.code, r.stdout, r.stderr)
+		}
+		s.mustOnce()
+		if docs := s.journal("people"); len(docs) != calls {
+			t.Errorf("%s: %q", session.name, kindsOf(docs))
+			calls = len(docs)
+		}
+	}
+}
+
+// A certificate that is not trusted is named where an operator looks, and the password
+// stays here.
+func TestUntrustedProvider(t *testing.T) {
+	t.Parallel()
+	a, other := slapdtest.NewAuthority(t, "Example Authority"), slapdtest.NewAuthority(t, "Other Authority")
+	server := slapdtest.Start(t, slapdtest.TLS(a, a.Server("127.0.0.1")))
+	s := newSite(t)
+	s.configureSession("  uri: " + server.LDAPS() + "\n  tls: {ca_file: " + other.CAFile + "}\n" +
+		fmt.Sprintf("  bind: {dn: %q, password_file: ldap.secret}\n", slapdtest.ListenerDN))
+	r := s.start()
+	r.until("status has the error", func() bool {
+		status, ok := r.status()
+		return ok && status.Phase == "connecting" && strings.Contains(status.LastError, "the certificate of CN=127.0.0.1") &&
+			strings.Contains(status.LastError, "tls.ca_file ("+other.CAFile+")")
+	})
+	// The certificate is added where the error says: no restart is needed.
+	data, err := os.ReadFile(a.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(other.CAFile, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.until("it is connected", func() bool {
+		status, ok := r.status()
+		return ok && status.Phase == "persist"
+	})
+	r.stop()
+}
+
+// A wrong path is a mistake in the configuration, with its line.
+func TestSessionMistakes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configureSession("  uri: ldapi://" + url.PathEscape(s.path("socket")) + "\n  tls:\n    ca_file: nowhere.pem\n  bind: {method: external}\n")
+	r := s.command("check", "-c", "listenerd.yaml")
+	says(t, "check", r.code, 2, r.stdout+r.stderr, "listenerd.yaml:5: ldap.tls.ca_file: there is no file "+s.path("nowhere.pem"))
+}
