@@ -1,5 +1,7 @@
 // Package slapdtest runs throwaway servers: a real OpenLDAP slapd with a database
-// of its own, and a real memcached, each on a free port of the loopback interface.
+// of its own, a real memcached, and a real Kerberos KDC, each on a free port of the
+// loopback interface. For what lies between a server and its clients it has an
+// [Authority] for certificates and a [Proxy] that can be a bad network.
 //
 // Tests call [Start] and [Memcached], which clean up after themselves and fail the
 // test if the server's program is missing. Programs (the demo, the benchmarks) call

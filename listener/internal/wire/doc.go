@@ -9,6 +9,8 @@
 //	network -> buffer -> frames -+-> decode -> chunks -> queue -> Next, Poll
 //	                             +-> copies -> Read (the library)
 //
+// Below it may be TLS, with [Buffer] and [Coalesce] below that.
+//
 // Messages are not copied: a [Chunk] holds views into the buffer that the network
 // was read into, and gives it back by Release. The queue of chunks is bounded by
 // bytes; when it is full, reading from the network stops.

@@ -10,7 +10,7 @@ import (
 
 // startTLSAgainst returns what StartTLS makes of a server that answers like this and
 // ends the connection, and what is left unread of the answer.
-func startTLSAgainst(t testing.TB, answer []byte) (*Result, error, []byte) {
+func startTLSAgainst(t testing.TB, answer []byte) (result *Result, rest []byte, err error) {
 	t.Helper()
 	client, server := net.Pipe()
 	defer client.Close()
@@ -22,13 +22,13 @@ func startTLSAgainst(t testing.TB, answer []byte) (*Result, error, []byte) {
 		asked <- request
 		_, _ = server.Write(answer)
 	}()
-	result, err := StartTLS(client)
-	rest, _ := io.ReadAll(client)
+	result, err = StartTLS(client)
+	rest, _ = io.ReadAll(client)
 	want := append([]byte{0x30, 29, 2, 1, 1, 0x77, 24, 0x80, 22}, oidStartTLS...)
 	if got := <-asked; !bytes.Equal(got, want) {
 		t.Errorf("asked %x, want %x", got, want)
 	}
-	return result, err, rest
+	return result, rest, err
 }
 
 func extended(id, code int, more ...[]byte) []byte {
@@ -64,7 +64,7 @@ func TestStartTLS(t *testing.T) {
 		"EndInside":   {answer: extended(1, 0)[:5], err: io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			result, err, rest := startTLSAgainst(t, test.answer)
+			result, rest, err := startTLSAgainst(t, test.answer)
 			switch want := test.err.(type) {
 			case nil:
 				if err != nil || result.Code != test.code || result.Diagnostic != "words" {
@@ -93,7 +93,7 @@ func FuzzStartTLS(f *testing.F) {
 		f.Add(frame)
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		result, err, rest := startTLSAgainst(t, answer)
+		result, rest, err := startTLSAgainst(t, answer)
 		if (result == nil) == (err == nil) {
 			t.Errorf("%v and %v", result, err)
 		}
