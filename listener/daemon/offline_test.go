@@ -226,6 +226,30 @@ var scenarios = []scenario{
 		before: [][2]string{{"remove ou=v", "modify ou=v"}, {"modify ou=v", "modify ou=inner,ou=v"}, {"modify ou=inner,ou=v", "create uid=b,ou=inner,ou=v"},
 			{"modify ou=inner,ou=v", "modify uid=a,ou=inner,ou=v"}},
 	}, {
+		name: "7_ContainerTakesNameOfItsParent", prepare: func(d *directory, at string) {
+			d.unit("u", at)
+			d.person("x", "ou=u,"+at)
+			d.unit("v", "ou=u,"+at)
+			for _, name := range []string{"a", "b", "same"} {
+				d.person(name, "ou=v,ou=u,"+at)
+			}
+		},
+		change: func(d *directory, at string) calls {
+			u, v := d.below("ou=u,"+at), d.below("ou=v,ou=u,"+at)
+			d.rename("ou=u,"+at, "ou=w", "")
+			d.rename("ou=v,ou=w,"+at, "ou=u", at)
+			for _, name := range []string{"a", "b"} {
+				d.modify("uid="+name+",ou=u,"+at, []string{"sn", "Changed"})
+			}
+			nu, nv := d.below("ou=w,"+at), d.below("ou=u,"+at)
+			narrow := []string{
+				modify(u[len(u)-1], nu[1]), modify(v[1], nv[1], "sn"), modify(v[2], nv[2], "sn"), modify(v[3], nv[3]),
+			}
+			return calls{append([]string{modify(u[0], nu[0], "ou"), modify(v[0], nv[0], "ou")}, narrow...), narrow}
+		},
+		before: [][2]string{{"modify ou=w", "modify ou=u"}, {"modify ou=w", "modify uid=x,ou=w"}, {"modify ou=u", "modify uid=a,ou=u"},
+			{"modify ou=u", "modify uid=b,ou=u"}, {"modify ou=u", "modify uid=same,ou=u"}},
+	}, {
 		name: "7_ContainerRenameAndChangesBelow", prepare: func(d *directory, at string) {
 			d.unit("u", at)
 			d.person("changed", "ou=u,"+at)

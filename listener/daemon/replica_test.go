@@ -176,13 +176,14 @@ func (r *replica) circle(first, late int) bool {
 	if late < 0 {
 		return false
 	}
-	end := min(len(r.docs), late+200) // beyond what is told at once
+	const near = 50 // calls, about what a refresh leads to
+	from, to := max(0, first-near), min(len(r.docs), late+near)
 	const visiting, visited = 1, 2
 	state := map[int]int{first: visiting}
 	var visit func(i int) bool
 	visit = func(i int) bool {
 		state[i] = visiting
-		for other := first; other < end; other++ {
+		for other := from; other < to; other++ {
 			if r.docs[other].UUID == r.docs[i].UUID || !waitsFor(r.docs[i], r.docs[other]) {
 				continue
 			}

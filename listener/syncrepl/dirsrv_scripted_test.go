@@ -103,7 +103,10 @@ func TestDirsrvReadsOnOneConnection(t *testing.T) {
 	m, cfg, _ := loaded389(t, func(p *peer) {
 		if p.search() {
 			p.send(add(3, "cn=3"), add(4, "cn=4"), refreshDelete(true, cookie389("7")))
-			<-closed
+			select {
+			case <-closed:
+			case <-p.gone:
+			}
 			p.send(add(5, "cn=5", cookie389("8")))
 			p.stay()
 		}

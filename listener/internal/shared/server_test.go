@@ -2,6 +2,7 @@ package shared_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -109,4 +111,32 @@ func (s *testServer) signal(name string) {
 	if out, err := exec.Command("kill", "-"+name, fmt.Sprint(s.proc.PID())).CombinedOutput(); err != nil {
 		s.t.Fatalf("kill -%s: %v: %s", name, err, out)
 	}
+	if name != "STOP" {
+		return
+	}
+	// The signal is on its way; the server has stopped when all its threads have.
+	deadline := time.Now().Add(10 * time.Second)
+	for !s.stopped() {
+		if time.Now().After(deadline) {
+			s.t.Fatal("memcached does not stop")
+		}
+		runtime.Gosched()
+	}
+}
+
+func (s *testServer) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.proc.PID()))
+	if err != nil || len(threads) == 0 {
+		s.t.Fatalf("threads of memcached: %v, %v", threads, err)
+	}
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if !bytes.Contains(stat, []byte(") T ")) {
+			return false
+		}
+	}
+	return true
 }
