@@ -99,7 +99,7 @@ func TestScenario22GSSAPI(t *testing.T) {
 func TestGSSAPINotOffered(t *testing.T) {
 	realm := slapdtest.NewRealm(t)
 	cfg, s := play(t, func(p *peer) { p.search() })
-	s.bindResult = 7
+	s.bindResult.Store(7)
 	cfg.URIs = []string{"ldap://localhost"}
 	cfg.Bind = (&Kerberos{Principal: "listener", Keytab: realm.Keytab, Krb5Conf: realm.Krb5Conf}).Bind
 	err := once(t, cfg, newMirror(t))

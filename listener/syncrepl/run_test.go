@@ -305,7 +305,7 @@ func TestInvalidCredentials(t *testing.T) {
 	t.Run("AtFirst", func(t *testing.T) {
 		noLeaks(t)
 		cfg, s := play(t, live())
-		s.bindResult = 49
+		s.bindResult.Store(49)
 		cfg.BindDN, cfg.Password = "cn=me,dc=x", "secret"
 		c, err := New(cfg)
 		if err != nil {
@@ -323,10 +323,10 @@ func TestInvalidCredentials(t *testing.T) {
 			func(p *peer) {
 				if p.search() {
 					p.send(refreshDelete(true))
-					p.bindResult = 49
+					p.bindResult.Store(49)
 				}
 			},
-			func(p *peer) { p.search(); p.bindResult = 0 },
+			func(p *peer) { p.search(); p.bindResult.Store(0) },
 			live(refreshDelete(true)))
 		cfg.BindDN, cfg.Password = "cn=me,dc=x", "secret"
 		stop := start(t, cfg, m)

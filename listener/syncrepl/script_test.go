@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -19,7 +20,7 @@ type script struct {
 	// What the root DSE has.
 	vendorName, vendorVersion string
 	// bindResult is the result code of binds.
-	bindResult int
+	bindResult atomic.Int64
 
 	mu       sync.Mutex // guards what follows
 	sessions []func(*peer)
@@ -84,7 +85,7 @@ func (p *peer) search() bool {
 		id, op := packet.Children[0].Value.(int64), packet.Children[1]
 		switch op.Tag {
 		case 0: // bind
-			p.write(tlv(0x30, num(0x02, int(id)), tlv(0x61, num(0x0a, p.bindResult), text(""), text(""))))
+			p.write(tlv(0x30, num(0x02, int(id)), tlv(0x61, num(0x0a, int(p.bindResult.Load())), text(""), text(""))))
 		case 3: // search
 			if len(packet.Children) == 3 {
 				p.searchID = id

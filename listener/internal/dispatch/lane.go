@@ -68,8 +68,9 @@ func (l *lane) runWorker() {
 			l.work.Wait()
 		case step != "":
 			m.step = step
+			attempt := m.stepTries + 1
 			l.mu.Unlock()
-			err := m.runStep(step)
+			err := m.runStep(step, attempt)
 			l.mu.Lock()
 			l.stepDoneLocked(m, step, err)
 		default:

@@ -157,7 +157,7 @@ func (m *module) nextStepLocked(stopping bool) listener.Kind {
 }
 
 // runStep runs a barrier. The lane's mutex is not held.
-func (m *module) runStep(kind listener.Kind) error {
+func (m *module) runStep(kind listener.Kind, attempt int) error {
 	d := m.lane.d
 	steps := m.steps
 	if kind == listener.KindPreRun && m.hasPostRun() && !steps.PostRunOwed {
@@ -168,7 +168,7 @@ func (m *module) runStep(kind listener.Kind) error {
 			return err
 		}
 	}
-	err := d.call(m, &listener.Call{Module: m.name, Kind: kind, Attempt: m.stepTries + 1}, func(ctx context.Context) error {
+	err := d.call(m, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
 		switch kind {
 		case listener.KindInitialize:
 			return m.Handler.(listener.Initializer).Initialize(ctx)

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 
@@ -203,7 +204,17 @@ func (o *ordering) write(n uint64) error {
 		}
 	}
 	if len(o.tx.At(key)) > 0 { // followers may take names that are to be left
-		err := o.below(key, func(id uint64) error { return o.leave(id, new.UUID) })
+		old, err := o.tx.Lookup(new.UUID)
+		if err != nil {
+			return err
+		}
+		err = o.below(key, func(id uint64) error {
+			owner, err := o.tx.Get(id)
+			if err != nil || old != nil && bytes.HasPrefix(schema.TreeKey(owner.DN), schema.TreeKey(old.DN)) {
+				return err // what is below it now comes after it
+			}
+			return o.leave(id, new.UUID)
+		})
 		if err != nil {
 			return err
 		}
