@@ -89,8 +89,12 @@ func (r *Router) follow() error {
 			}
 			return tx.UpdateRename(rename)
 		})
-		if err != nil || !more {
+		if err != nil {
 			return err
+		}
+		if !more {
+			r.resumeWalks()
+			return nil
 		}
 	}
 }

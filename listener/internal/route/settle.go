@@ -1,7 +1,6 @@
 package route
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 
@@ -52,12 +51,8 @@ func (r *Router) finish() error {
 		sync.Filled = true
 		return tx.SetSync(sync)
 	})
-	if err == nil && r.Queued != nil {
-		walks := map[string]int{} // they may begin
-		for _, m := range r.Modules {
-			walks[m.Name] = 0
-		}
-		r.Queued(0, walks)
+	if err == nil {
+		r.resumeWalks()
 	}
 	return err
 }
@@ -149,7 +144,7 @@ type step struct{ held, doomed uint64 }
 // removal waits for those below that are to leave. What waits for each other, as in a
 // swap, stays in this order.
 func (r *Router) order() ([]step, error) {
-	o := ordering{base: r.baseKey, doomed: r.refresh.doomed}
+	o := ordering{base: r.baseKey, doomed: r.refresh.doomed, followers: r.followers}
 	var arrived []uint64
 	err := r.store.View(func(tx *store.Tx) error {
 		arrived = tx.AllHeld()
@@ -180,6 +175,8 @@ type ordering struct {
 	written bitset // held entries visited
 	removed bitset // doomed ones visited
 	steps   []step
+
+	followers func(*store.Tx, *store.Record) ([]uint64, error)
 }
 
 // write appends the held entry behind what it waits for.
@@ -204,22 +201,36 @@ func (o *ordering) write(n uint64) error {
 		}
 	}
 	if len(o.tx.At(key)) > 0 { // followers may take names that are to be left
-		old, err := o.tx.Lookup(new.UUID)
-		if err != nil {
-			return err
-		}
-		err = o.below(key, func(id uint64) error {
-			owner, err := o.tx.Get(id)
-			if err != nil || old != nil && bytes.HasPrefix(schema.TreeKey(owner.DN), schema.TreeKey(old.DN)) {
-				return err // what is below it now comes after it
-			}
-			return o.leave(id, new.UUID)
-		})
-		if err != nil {
+		if err := o.makeRoom(new); err != nil {
 			return err
 		}
 	}
 	o.steps = append(o.steps, step{held: n})
+	return nil
+}
+
+// makeRoom visits those who have the names that the followers of a container take.
+func (o *ordering) makeRoom(container *store.Record) error {
+	old, err := o.tx.Lookup(container.UUID)
+	if err != nil || old == nil || !o.tx.HasBelow(schema.TreeKey(old.DN)) {
+		return err
+	}
+	followers, err := o.followers(o.tx, old)
+	if err != nil {
+		return err
+	}
+	for _, id := range followers {
+		follower, err := o.tx.Get(id)
+		if err != nil {
+			return err
+		}
+		name := schema.TreeKey(schema.Rebase(follower.DN, old.DN, container.DN))
+		for _, owner := range o.tx.At(name) {
+			if err := o.leave(owner, follower.UUID); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -23,7 +23,8 @@ func (m *Module) ahead(r *store.Record) bool {
 
 // Step goes on with the module's walk: it queues the next tasks and stores how far it
 // has come, in one transaction. It returns false when the module is live, or when the
-// mirror is not filled yet; Queued tells when it is.
+// mirror is not filled yet or a container's descendants have yet to follow it; Queued
+// tells when they have.
 func (r *Router) Step(m *Module) (more bool, err error) {
 	added, seq := 0, uint64(0)
 	err = r.store.Update(func(tx *store.Tx) error {
@@ -33,6 +34,9 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 		sync, err := tx.Sync()
 		if err != nil || !sync.Filled {
 			return err
+		}
+		if rename, err := tx.FirstRename(); err != nil || rename != nil {
+			return err // a container has moved without its descendants yet
 		}
 		walk := *m.walk
 		step, looked := r.enter, 0
@@ -126,4 +130,16 @@ func match(tx *store.Tx, m *Module, id uint64) (*store.Record, bool, error) {
 		return nil, false, err
 	}
 	return record, m.Filter.Match(e) == filter.True, nil
+}
+
+// resumeWalks tells that what kept Step from going on is over.
+func (r *Router) resumeWalks() {
+	if r.Queued == nil {
+		return
+	}
+	walks := map[string]int{}
+	for _, m := range r.Modules {
+		walks[m.Name] = 0
+	}
+	r.Queued(0, walks)
 }
