@@ -190,6 +190,7 @@ func (d *Daemon) consumerConfig() syncrepl.Config {
 			StartTLS: l.TLS.StartTLS, CAFile: l.TLS.CAFile, CertFile: l.TLS.CertFile, KeyFile: l.TLS.KeyFile, ServerName: l.TLS.ServerName,
 		},
 		Timeout: l.NetworkTimeout, ProbeInterval: l.ProbeInterval,
+		MaxMessageSize: l.MaxMessageSize, StaleGrace: l.StaleGrace,
 	}
 	if c.ProbeInterval == 0 {
 		c.ProbeInterval = -1 // never

@@ -17,6 +17,12 @@ func (s *site) configureSession(lines string) {
 		"state_dir: state\nmodules:\n"+instance("people", "jsonl", "ldap_filter: (objectClass=inetOrgPerson)"))
 }
 
+// followOf returns the lines for configureSession that follow the server, and more.
+func followOf(server *slapdtest.Server, lines ...string) string {
+	return fmt.Sprintf("  uri: %s\n  bind: {dn: %q, password_file: ldap.secret}\n  %s\n",
+		server.URI(), slapdtest.ListenerDN, strings.Join(lines, "\n  "))
+}
+
 // Each way to the provider and each identity leads to the content. Who we are is part
 // of the search: with another identity the directory is loaded again, which tells the
 // modules nothing if that one may read the same.
@@ -91,4 +97,54 @@ func TestSessionMistakes(t *testing.T) {
 	s.configureSession("  uri: ldapi://" + url.PathEscape(s.path("socket")) + "\n  tls:\n    ca_file: nowhere.pem\n  bind: {method: external}\n")
 	r := s.command("check", "-c", "listenerd.yaml")
 	says(t, "check", r.code, 2, r.stdout+r.stderr, "listenerd.yaml:5: ldap.tls.ca_file: there is no file "+s.path("nowhere.pem"))
+}
+
+// A provider that was restored from a backup is older than the mirror. For the time of
+// grace it is refused, since it may just lag behind; then its content is what counts,
+// and the modules are told of what was undone.
+func TestScenario13RestoredBackup(t *testing.T) {
+	t.Parallel()
+	server := slapdtest.Start(t)
+	d := newDirectory(t, server)
+	ada := d.person("ada", base)
+	backup := server.Export(t)
+	s := newSite(t)
+	s.configureSession(followOf(server, "stale_grace: 3s"))
+	r := s.start()
+	r.caughtUp(d)
+	before, after := d.modify(ada.dn, []string{"sn", "Lost"})
+	bob := d.person("bob", base)
+	r.until("bob is known", func() bool { return len(s.journal("people")) == 5 })
+
+	server.Restore(t, backup)
+	r.until("the provider is refused", func() bool {
+		status, ok := r.status()
+		return ok && strings.Contains(status.LastError, "lags behind or was restored from a backup")
+	})
+	expectKinds(t, "before the time is over", s.journal("people"),
+		"initialize", "pre_run", "create uid=ada", "modify uid=ada", "create uid=bob")
+	r.until("the backup counts", func() bool { return len(s.journal("people")) == 7 })
+	r.caughtUp(newDirectory(t, server))
+	r.stop()
+	compareParallel(t, "what was undone", describeAll(s.journal("people"))[5:7], []string{
+		modify(after, before, "sn"), remove(bob, "live"),
+	})
+}
+
+// An entry that is larger than max_message_size ends the session with an error that
+// names the key; with a larger limit it arrives.
+func TestMaxMessageSize(t *testing.T) {
+	t.Parallel()
+	server := slapdtest.Start(t)
+	d := newDirectory(t, server)
+	d.person("large", base, "description", strings.Repeat("x", 100<<10))
+	s := newSite(t)
+	s.configureSession(followOf(server, "max_message_size: 64KiB"))
+	code, output := s.once()
+	says(t, "once", code, 1, output, "more than the limit of 65536 (max_message_size)", server.URI())
+	expectKinds(t, "without the entry", s.journal("people"))
+
+	s.configureSession(followOf(server, "max_message_size: 128KiB"))
+	s.mustOnce()
+	expectKinds(t, "with it", s.journal("people"), "initialize", "pre_run", "create uid=large", "post_run")
 }

@@ -12,6 +12,8 @@ const (
 	DefaultFilter          = "(objectClass=*)"
 	DefaultNetworkTimeout  = 10 * time.Second
 	DefaultProbeInterval   = time.Minute
+	DefaultMaxMessageSize  = 64 << 20
+	DefaultStaleGrace      = 10 * time.Minute
 	DefaultStateDir        = "/var/lib/listenerd"
 	DefaultShutdownTimeout = 30 * time.Second
 	DefaultLogLevel        = "info"
@@ -22,6 +24,13 @@ const (
 	DefaultRetryMax        = 5 * time.Minute
 	DefaultOnceAttempts    = 3
 	DefaultSharedTimeout   = time.Second
+)
+
+// The bounds of max_message_size, in octets. No LDAP message can be larger than what a
+// length of four octets says, and [Load] keeps it within what an int holds everywhere.
+const (
+	MinMessageSize = 64 << 10
+	MaxMessageSize = 1 << 30
 )
 
 // MaxParallelism bounds the number that parallelism takes, in both directions.
@@ -76,6 +85,12 @@ type LDAP struct {
 	// ProbeInterval is how long nothing may arrive before the provider is asked whether
 	// it is there (probe_interval); 0: it is never asked. Default 1 min.
 	ProbeInterval time.Duration
+	// MaxMessageSize in octets that a message of the provider may have
+	// (max_message_size), from [MinMessageSize] to [MaxMessageSize]. Default 64 MiB.
+	MaxMessageSize int
+	// StaleGrace is how long all providers may be older than the mirror before it is
+	// brought back to what they have (stale_grace), more than 0. Default 10 min.
+	StaleGrace time.Duration
 }
 
 // Shared says where the modules' shared variables and locks are kept.

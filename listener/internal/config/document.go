@@ -41,6 +41,8 @@ type ldapSection struct {
 
 	NetworkTimeout given[time.Duration] `yaml:"network_timeout"`
 	ProbeInterval  given[time.Duration] `yaml:"probe_interval"`
+	MaxMessageSize given[size]          `yaml:"max_message_size"`
+	StaleGrace     given[time.Duration] `yaml:"stale_grace"`
 }
 
 type bindSection struct {

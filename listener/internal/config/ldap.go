@@ -79,6 +79,8 @@ func (l *loader) ldap(section given[ldapSection]) LDAP {
 
 	out.NetworkTimeout = l.positive("ldap.network_timeout", s.NetworkTimeout, DefaultNetworkTimeout)
 	out.ProbeInterval = l.notNegative("ldap.probe_interval", s.ProbeInterval, DefaultProbeInterval)
+	out.MaxMessageSize = l.within("ldap.max_message_size", s.MaxMessageSize, MinMessageSize, MaxMessageSize, DefaultMaxMessageSize)
+	out.StaleGrace = l.positive("ldap.stale_grace", s.StaleGrace, DefaultStaleGrace)
 	out.TLS = l.tls(s.TLS, out.URIs)
 	out.Bind = l.bind(s.Bind, parts.bindName)
 	l.bindAndTLS(section, out)

@@ -142,6 +142,8 @@ func TestDefaults(t *testing.T) {
 
 			NetworkTimeout: 10 * time.Second,
 			ProbeInterval:  time.Minute,
+			MaxMessageSize: 64 << 20,
+			StaleGrace:     10 * time.Minute,
 		},
 		StateDir:        "/var/lib/listenerd",
 		ShutdownTimeout: 30 * time.Second,
@@ -203,6 +205,8 @@ modules:
 
 		NetworkTimeout: 10 * time.Second,
 		ProbeInterval:  time.Minute,
+		MaxMessageSize: 64 << 20,
+		StaleGrace:     10 * time.Minute,
 	}
 	if !reflect.DeepEqual(c.LDAP, wantLDAP) {
 		t.Errorf("got  %+v\nwant %+v", c.LDAP, wantLDAP)
@@ -248,6 +252,8 @@ func TestLDAPURL(t *testing.T) {
 
 		NetworkTimeout: 10 * time.Second,
 		ProbeInterval:  time.Minute,
+		MaxMessageSize: 64 << 20,
+		StaleGrace:     10 * time.Minute,
 	}
 	two := whole
 	two.URIs = []string{"ldap://h:389", "ldap://i:1389"}

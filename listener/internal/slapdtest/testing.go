@@ -61,6 +61,28 @@ func (s *Server) Load(t testing.TB, ldif io.Reader) {
 	}
 }
 
+// Restore replaces the content by what [Server.Export] returned earlier, as somebody
+// does who restores a backup. A server that ran is started again.
+func (s *Server) Restore(t testing.TB, ldif string) {
+	t.Helper()
+	running := s.proc != nil
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(s.path("db")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.path("db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Load(t, strings.NewReader(ldif))
+	if running {
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Export returns what [Server.WriteLDIF] writes.
 func (s *Server) Export(t testing.TB) string {
 	t.Helper()

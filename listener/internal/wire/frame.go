@@ -31,7 +31,7 @@ func frameLength(b []byte, limit int) (int, error) {
 		}
 	}
 	if total := length + uint64(head); total > uint64(limit) {
-		return 0, &SyntaxError{Offset: 1, Field: "LDAPMessage", Reason: fmt.Sprintf("a message of %d octets, more than the limit of %d", total, limit)}
+		return 0, &SyntaxError{Offset: 1, Field: "LDAPMessage", Reason: fmt.Sprintf("a message of %d octets, more than the limit of %d (max_message_size)", total, limit)}
 	}
 	return head + int(length), nil
 }
