@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
 // Consumer follows a directory; see the package documentation. [New] makes one. Run
-// may be called again when it has returned; Connect is safe for concurrent use.
+// may be called again when it has returned; Connect and Renew are safe for concurrent
+// use.
 type Consumer struct {
 	cfg     Config
 	filter  []byte        // in BER
 	minWait time.Duration // between attempts
+
+	standing atomic.Pointer[context.CancelCauseFunc] // ends the session in the persist stage; nil: there is none
 }
 
 // New checks the config and returns a consumer. It does not connect.
@@ -44,6 +48,20 @@ func New(cfg Config) (*Consumer, error) {
 func (c *Consumer) Run(ctx context.Context, sink Sink) error {
 	return (&run{Consumer: c, sink: sink}).loop(ctx)
 }
+
+// Renew ends the session that is in the persist stage, and one with the same provider
+// begins at once: for a sink that wants to begin from another cookie, or from none.
+// What has arrived and was not handed to the sink yet comes again. In a refresh, and
+// while no session stands, Renew does nothing: the sink's turn comes in Begin. It does
+// not wait.
+func (c *Consumer) Renew() {
+	if end := c.standing.Load(); end != nil {
+		(*end)(errRenewed)
+	}
+}
+
+// errRenewed is the cause of the end of a session.
+var errRenewed = errors.New("the session is to be renewed")
 
 // Connect returns a bound connection to the first reachable provider, for operations
 // other than the sync search. The caller closes it. Operations on it have no timeout;

@@ -74,6 +74,9 @@ func (r *run) loop(ctx context.Context) (err error) {
 				r.wait = 0
 			}
 		}
+		if errors.Is(err, errRenewed) {
+			continue
+		}
 		if reset, ok := errors.AsType[*resetError](err); ok {
 			again := !r.justReset // at once, but not over and over
 			if err := r.reset(ctx, uri, reset); err != nil {

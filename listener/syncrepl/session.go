@@ -36,7 +36,8 @@ type session struct {
 	lossy        error      // why the refresh may have left something out
 	reader       *ldap.Conn // of complete, nil until it is needed
 
-	persist     bool // the refresh is over
+	persist     bool                    // the refresh is over
+	end         context.CancelCauseFunc // for Renew
 	refreshedAt time.Time
 	referred    bool // a referral was reported
 
@@ -54,7 +55,12 @@ type session struct {
 // RefreshOnly. What the sink was given is flushed, and no memory of the session is
 // left in its hands.
 func (s *session) run(ctx context.Context) (err error) {
+	// It ends the waiting for the network, not the sink's work.
+	standing, end := context.WithCancelCause(ctx)
+	s.end = end
 	defer func() {
+		s.c.standing.CompareAndSwap(&s.end, nil)
+		end(nil)
 		s.closeReader()
 		if isSinkError(err) {
 			return
@@ -84,13 +90,19 @@ func (s *session) run(ctx context.Context) (err error) {
 					return err
 				}
 			}
-			if k, err = s.next(ctx); err != nil {
+			if k, err = s.next(standing); err != nil {
+				if ctx.Err() == nil && standing.Err() != nil {
+					return errRenewed
+				}
 				return fmt.Errorf("%s: %w", s.URI, connectionError(err))
 			}
 		}
 		s.held = append(s.held, k)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if standing.Err() != nil {
+			return errRenewed
 		}
 		s.dirty = true
 		for i := range k.Messages {
@@ -294,6 +306,9 @@ func (s *session) refreshDone(ctx context.Context, cookie []byte, refreshDeletes
 		return sinkError(err)
 	}
 	s.persist, s.refreshedAt = true, time.Now()
+	if s.c.cfg.Mode == RefreshAndPersist {
+		s.c.standing.Store(&s.end)
+	}
 	return s.store(ctx, s.pending)
 }
 
