@@ -59,6 +59,7 @@ type Daemon struct {
 
 	store   *store.Store
 	router  *route.Router
+	sink    *sink
 	routed  []*route.Module
 	lanes   *dispatch.Dispatcher
 	shared  *shared.Store
@@ -135,6 +136,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	defer serving.Wait()
 	defer func() { err = errors.Join(err, server.Close()) }()
+	d.sink = newSink(d.router, d.store, d.config.LDAP.FullReloadInterval, d.log)
 	return d.follow(ctx, consumer)
 }
 
@@ -152,8 +154,9 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 		stopFollowing(dispatchErr)
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
+	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
 
-	err := consumer.Run(following, d.router)
+	err := consumer.Run(following, d.sink)
 	if err == nil && d.opts.Once {
 		err = d.lanes.Settle(following)
 	}

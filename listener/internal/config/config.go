@@ -91,6 +91,9 @@ type LDAP struct {
 	// StaleGrace is how long all providers may be older than the mirror before it is
 	// brought back to what they have (stale_grace), more than 0. Default 10 min.
 	StaleGrace time.Duration
+	// FullReloadInterval is how long after one full load another one is compared with
+	// the mirror (full_reload_interval). Default 0: never.
+	FullReloadInterval time.Duration
 }
 
 // Shared says where the modules' shared variables and locks are kept.

@@ -43,6 +43,8 @@ type ldapSection struct {
 	ProbeInterval  given[time.Duration] `yaml:"probe_interval"`
 	MaxMessageSize given[size]          `yaml:"max_message_size"`
 	StaleGrace     given[time.Duration] `yaml:"stale_grace"`
+
+	FullReloadInterval given[time.Duration] `yaml:"full_reload_interval"`
 }
 
 type bindSection struct {

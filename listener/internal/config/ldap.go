@@ -81,6 +81,7 @@ func (l *loader) ldap(section given[ldapSection]) LDAP {
 	out.ProbeInterval = l.notNegative("ldap.probe_interval", s.ProbeInterval, DefaultProbeInterval)
 	out.MaxMessageSize = l.within("ldap.max_message_size", s.MaxMessageSize, MinMessageSize, MaxMessageSize, DefaultMaxMessageSize)
 	out.StaleGrace = l.positive("ldap.stale_grace", s.StaleGrace, DefaultStaleGrace)
+	out.FullReloadInterval = l.notNegative("ldap.full_reload_interval", s.FullReloadInterval, 0)
 	out.TLS = l.tls(s.TLS, out.URIs)
 	out.Bind = l.bind(s.Bind, parts.bindName)
 	l.bindAndTLS(section, out)

@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 		{"misspelt key", minimal + "modules:\n  - name: plain\n    paralelism: 1\n", []string{`4: unknown key "paralelism"; did you mean "parallelism"?`}},
 		{"other spelling", minimal + "State-Dir: x\n", []string{`2: unknown key "State-Dir"; did you mean "state_dir"?`}},
 		{"unknown key", minimal + "guard: {}\n", []string{`2: unknown key "guard"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
-		{"key for later", "ldap:\n  uri: ldap://h\n  base: dc=x\n  referrals: true\n", []string{`4: unknown key "referrals" in ldap; known keys: attributes, base, bind, filter, max_message_size, network_timeout, probe_interval, scope, stale_grace, tls, uri`}},
+		{"key for later", "ldap:\n  uri: ldap://h\n  base: dc=x\n  referrals: true\n", []string{`4: unknown key "referrals" in ldap; known keys: attributes, base, bind, filter, full_reload_interval, max_message_size, network_timeout, probe_interval, scope, stale_grace, tls, uri`}},
 		{"duplicate key", minimal + "state_dir: a\nlog: {}\nstate_dir: b\n", []string{`4: duplicate key "state_dir", which line 2 has already; keep one of them`}},
 		{"key of another type", minimal + "[a]: b\n1: c\n", []string{"2: a key must be plain text, not a list or a mapping", `3: unknown key "1"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
 		{"password", "ldap:\n  uri: ldap://h\n  base: dc=x\n  password: a\n  bind:\n    dn: cn=a\n    password: b\n", []string{

@@ -33,20 +33,20 @@ func TestSession(t *testing.T) {
 	load := func(text string) *config.Config { return mustLoad(t, files.Replace("ldap:\n  base: dc=x\n"+text)) }
 
 	c := load("  uri: [ldap://a, ldaps://b]\n  tls: {starttls: true, ca_file: CA, cert_file: CERT, key_file: KEY, server_name: c}\n  bind: {method: external}\n" +
-		"  network_timeout: 3s\n  probe_interval: 0s\n  max_message_size: 1MiB\n  stale_grace: 90s\n")
+		"  network_timeout: 3s\n  probe_interval: 0s\n  max_message_size: 1MiB\n  stale_grace: 90s\n  full_reload_interval: 168h\n")
 	want := config.TLS{
 		StartTLS: true, CAFile: files.Replace("CA"), CertFile: files.Replace("CERT"), KeyFile: files.Replace("KEY"),
 		ServerName: "c", Subject: "CN=listener",
 	}
 	if c.LDAP.TLS != want || c.LDAP.Bind != (config.Bind{Method: config.BindExternal}) || c.LDAP.Identity() != "CN=listener (EXTERNAL)" ||
 		c.LDAP.NetworkTimeout != 3*time.Second || c.LDAP.ProbeInterval != 0 ||
-		c.LDAP.MaxMessageSize != 1<<20 || c.LDAP.StaleGrace != 90*time.Second || len(c.Warnings) > 0 {
+		c.LDAP.MaxMessageSize != 1<<20 || c.LDAP.StaleGrace != 90*time.Second || c.LDAP.FullReloadInterval != 168*time.Hour || len(c.Warnings) > 0 {
 		t.Errorf("got %+v, %v", c.LDAP, c.Warnings)
 	}
 
 	c = load("  uri: ldap://a\n")
 	if c.LDAP.NetworkTimeout != 10*time.Second || c.LDAP.ProbeInterval != time.Minute ||
-		c.LDAP.MaxMessageSize != 64<<20 || c.LDAP.StaleGrace != 10*time.Minute {
+		c.LDAP.MaxMessageSize != 64<<20 || c.LDAP.StaleGrace != 10*time.Minute || c.LDAP.FullReloadInterval != 0 {
 		t.Errorf("the defaults are %+v", c.LDAP)
 	}
 
@@ -89,6 +89,7 @@ func TestSessionProblems(t *testing.T) {
 		"  uri: ldap://h\n  tls:\n    ca_file: CA\n":                               "4: ldap.tls has no effect: no connection uses TLS; set starttls: true, or write ldaps:// in ldap.uri",
 		"  uri: ldap://h\n  network_timeout: 0s\n":                                 "4: ldap.network_timeout: want more than 0, have 0s",
 		"  uri: ldap://h\n  probe_interval: -1s\n":                                 "4: ldap.probe_interval: want 0 or more, have -1s",
+		"  uri: ldap://h\n  full_reload_interval: -1h\n":                           "4: ldap.full_reload_interval: want 0 or more, have -1h0m0s",
 		"  uri: ldap://h\n  stale_grace: 0s\n":                                     "4: ldap.stale_grace: want more than 0, have 0s",
 		"  uri: ldap://h\n  max_message_size: 63KiB\n":                             "4: ldap.max_message_size: want 64KiB to 1GiB, have 63KiB",
 		"  uri: ldap://h\n  max_message_size: 0\n":                                 "4: ldap.max_message_size: want 64KiB to 1GiB, have 0B",

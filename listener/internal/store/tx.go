@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -92,6 +93,8 @@ type Sync struct {
 	Filled bool `json:"filled,omitempty"`
 	// URI is the provider of the last session.
 	URI string `json:"uri,omitempty"`
+	// LoadedAt is when the last full load was complete: a refresh without a cookie.
+	LoadedAt time.Time `json:"loaded_at,omitzero"`
 }
 
 // Sync returns the stored state of the synchronization.

@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/syncrepl"
+)
+
+const (
+	// maxReloadRetry is how long a full reload that broke down is put off at most. The
+	// sessions meanwhile go on from the cookie: a provider that cannot deliver everything
+	// can still deliver changes.
+	maxReloadRetry = 10 * time.Minute
+	// overdueEvery is how often it is tried to begin a full reload that is due.
+	overdueEvery = time.Second
+)
+
+// sink stands between the consumer and the router, which does the work. It lets a
+// session begin without the cookie when a full reload is due.
+type sink struct {
+	syncrepl.Sink
+	store    *store.Store
+	log      *zap.Logger
+	interval time.Duration // from one full load to the next; 0: never
+	jitter   time.Duration // added to it
+	started  time.Time
+
+	// Used by the consumer's goroutine only.
+	full bool // the running refresh is a full load
+	done bool // the refresh was completed since the last Flush
+
+	retryAt atomic.Pointer[time.Time] // not before, because a full reload broke down
+}
+
+func newSink(to syncrepl.Sink, s *store.Store, interval time.Duration, log *zap.Logger) *sink {
+	return &sink{
+		Sink: to, store: s, log: log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
+	}
+}
+
+// Begin implements [syncrepl.Sink].
+func (s *sink) Begin(ctx context.Context, session syncrepl.Session) ([]byte, error) {
+	s.done = false
+	cookie, err := s.Sink.Begin(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	if s.full = len(cookie) == 0; s.full || s.interval == 0 {
+		return cookie, nil
+	}
+	due, err := s.due()
+	if err != nil || time.Now().Before(due) {
+		return cookie, err
+	}
+	retryAt := time.Now().Add(min(s.interval, maxReloadRetry))
+	s.retryAt.Store(&retryAt)
+	s.log.Info("loading everything again, as full_reload_interval asks for", zap.String("provider", session.URI))
+	s.full = true
+	return nil, nil
+}
+
+// RefreshDone implements [syncrepl.Sink].
+func (s *sink) RefreshDone(ctx context.Context) error {
+	s.done = true
+	return s.Sink.RefreshDone(ctx)
+}
+
+// Flush implements [syncrepl.Sink].
+func (s *sink) Flush(ctx context.Context) error {
+	if err := s.Sink.Flush(ctx); err != nil || !s.done {
+		return err
+	}
+	s.done = false
+	if !s.full {
+		return nil
+	}
+	s.full = false
+	s.retryAt.Store(nil)
+	return s.store.Update(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		if err != nil {
+			return err
+		}
+		sync.LoadedAt = time.Now().UTC().Round(0)
+		return tx.SetSync(sync)
+	})
+}
+
+// due returns the time from which on a session is to load everything.
+func (s *sink) due() (due time.Time, err error) {
+	err = s.store.View(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		due = sync.LoadedAt
+		return err
+	})
+	if due.After(time.Now()) {
+		due = s.started // the clock was wrong then, or is now
+	}
+	due = due.Add(s.interval + s.jitter)
+	if at := s.retryAt.Load(); at != nil && at.After(due) {
+		due = *at
+	}
+	return due, err
+}
+
+// renewWhenDue calls renew, which ends the session that follows live, when a full
+// reload is due, until ctx ends.
+func (s *sink) renewWhenDue(ctx context.Context, renew func()) {
+	if s.interval == 0 {
+		return
+	}
+	for {
+		due, err := s.due()
+		if err != nil {
+			return // whoever writes next will say so
+		}
+		wait := time.Until(due)
+		if wait <= 0 {
+			renew()
+			wait = overdueEvery
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
