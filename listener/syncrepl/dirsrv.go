@@ -3,7 +3,6 @@ package syncrepl
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,10 +93,9 @@ func (s *session) complete(ctx context.Context, e *Entry) (err error) {
 			return err
 		}
 	}
-	const id = "nsUniqueId"
 	asked := s.c.cfg.Attributes
 	request := ldap.NewSearchRequest(string(e.DN), ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false,
-		DefaultFilter, append(slices.Clone(asked), id), []ldap.Control{ldap.NewControlManageDsaIT(true)})
+		DefaultFilter, append(slices.Clone(asked), attrNSUniqueID), []ldap.Control{ldap.NewControlManageDsaIT(true)})
 	var found *ldap.SearchResult
 	err = s.c.within(ctx, s.reader, "search of an entry", func(context.Context) (err error) {
 		found, err = s.reader.Search(request)
@@ -112,11 +110,11 @@ func (s *session) complete(ctx context.Context, e *Entry) (err error) {
 	if len(found.Entries) != 1 {
 		return nil
 	}
-	keepID := slices.ContainsFunc(asked, func(a string) bool { return a == "+" || strings.EqualFold(a, id) })
+	keepID := slices.ContainsFunc(asked, func(a string) bool { return a == "+" || strings.EqualFold(a, attrNSUniqueID) })
 	var attributes []byte
 	for _, a := range found.Entries[0].Attributes {
-		if strings.EqualFold(a.Name, id) {
-			if !isUniqueID(a.Values, e.UUID) {
+		if strings.EqualFold(a.Name, attrNSUniqueID) {
+			if !isUUID(a.Values, e.UUID) {
 				return nil
 			}
 			if !keepID {
@@ -136,12 +134,6 @@ func (s *session) closeReader() {
 		_ = s.reader.Close()
 		s.reader = nil
 	}
-}
-
-// isUniqueID tells whether the value of nsUniqueId, 487236c2-e56811f1-9bfefb65-b6519f5b,
-// stands for the UUID.
-func isUniqueID(values []string, id UUID) bool {
-	return len(values) == 1 && strings.EqualFold(strings.ReplaceAll(values[0], "-", ""), hex.EncodeToString(id[:]))
 }
 
 // appendAttribute appends a PartialAttribute (RFC 4511, section 4.1.7).

@@ -37,6 +37,9 @@ var (
 	// ErrCookieUnknown is returned when the provider answered a cookie with content
 	// but no new cookie: it did not know it, and what is gone was not reported.
 	ErrCookieUnknown = errors.New("provider does not know the cookie")
+	// ErrRepeat is what a [Sink] returns, perhaps wrapped, to have the refresh made once
+	// more from the cookie it has: the session ends, and the next one begins at once.
+	ErrRepeat = errors.New("the refresh has to be repeated")
 	// ErrProtocol is returned when the provider sent something that LDAP (RFC 4511) or
 	// RFC 4533 does not allow.
 	ErrProtocol = wire.ErrProtocol

@@ -41,6 +41,8 @@ type Session struct {
 	// Attempt counts the sessions of a Run, from 1; connections that failed earlier
 	// than here are counted too.
 	Attempt int
+	// Provider answers questions; see there. It is for use within the calls of the sink.
+	Provider Provider
 }
 
 // EventKind says what an [Event] is about.
@@ -55,6 +57,9 @@ const (
 	EventFailed
 	// EventCookieReset: the provider can't go on from the cookie, because of Err.
 	EventCookieReset
+	// EventRepeat: the sink asked for the refresh to be repeated ([ErrRepeat]) because of
+	// Err. The next session follows at once.
+	EventRepeat
 	// EventReferral: the provider sent a referral, named in Err, which is not
 	// followed. Reported once in a session.
 	EventReferral
@@ -80,6 +85,8 @@ func (e Event) String() string {
 		return fmt.Sprintf("session failed, next attempt in %v: %v", e.Wait.Round(time.Millisecond), e.Err)
 	case EventCookieReset:
 		return fmt.Sprintf("%s cannot go on from the cookie: %v", e.URI, e.Err)
+	case EventRepeat:
+		return fmt.Sprintf("synchronizing with %s anew: %v", e.URI, e.Err)
 	case EventReferral:
 		return fmt.Sprintf("%s sent a referral that is not followed: %v", e.URI, e.Err)
 	}

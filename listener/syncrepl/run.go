@@ -34,9 +34,14 @@ type sinkFailure struct{ err error }
 func (e sinkFailure) Error() string { return e.err.Error() }
 func (e sinkFailure) Unwrap() error { return e.err }
 
+// sinkError marks what a sink returned, but for what its provider did not answer and
+// for the wish to repeat: these end the session only.
 func sinkError(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, ErrRepeat) {
+		return err
+	}
+	if failed, ok := errors.AsType[*providerError](err); ok {
+		return failed.err
 	}
 	return sinkFailure{err}
 }
@@ -75,6 +80,10 @@ func (r *run) loop(ctx context.Context) (err error) {
 			}
 		}
 		if errors.Is(err, errRenewed) {
+			continue
+		}
+		if errors.Is(err, ErrRepeat) {
+			r.cfg.Notify(Event{Kind: EventRepeat, URI: uri, Err: err})
 			continue
 		}
 		if reset, ok := errors.AsType[*resetError](err); ok {
@@ -133,10 +142,13 @@ func (r *run) session(ctx context.Context, uri string) (refreshedAt time.Time, e
 		return time.Time{}, err
 	}
 	s := &session{
-		c:       r.Consumer,
-		sink:    r.sink,
-		link:    l,
-		Session: Session{URI: uri, Vendor: vendor, Version: version, Attempt: r.attempt},
+		c:    r.Consumer,
+		sink: r.sink,
+		link: l,
+		Session: Session{
+			URI: uri, Vendor: vendor, Version: version, Attempt: r.attempt,
+			Provider: &provider{r.Consumer, uri, vendor},
+		},
 	}
 	err = s.run(ctx)
 	return s.refreshedAt, err

@@ -3,6 +3,7 @@ package syncrepl
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -62,7 +63,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		s.c.standing.CompareAndSwap(&s.end, nil)
 		end(nil)
 		s.closeReader()
-		if isSinkError(err) {
+		if isSinkError(err) || errors.Is(err, ErrRepeat) {
 			return
 		}
 		if ferr := s.flush(context.WithoutCancel(ctx)); ferr != nil {
