@@ -30,7 +30,8 @@ func (c *commandLine) run() *cobra.Command {
 		Long: `Follow the directory and call the modules, until SIGTERM or SIGINT.
 
 With --once: bring the mirror up to date, deliver everything, call post_run and exit: 0
-when nothing is owed, 1 when calls are left (they wait for the next run).`,
+when nothing is owed, 1 when calls are left (they wait for the next run), 4 when removes
+are held back (see release).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := New(Options{ConfigFile: c.file, Once: once, Progress: terminal(cmd.ErrOrStderr())}, c.modules...)
 			if err != nil {
@@ -137,6 +138,16 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	if s.Phase == "refresh" {
 		fmt.Fprintf(w, "received\t%d entries\n", s.Received)
 	}
+	if s.Subtrees > 0 {
+		fmt.Fprintf(w, "subtrees\t%d have moved in and are yet to be read\n", s.Subtrees)
+	}
+	if g := s.Guard; g != nil {
+		fmt.Fprintf(w, "held\t%d removes since %s: %s\n", g.Removes, g.Since.Local().Format(time.DateTime), g.Reason)
+		for _, dn := range g.Examples {
+			fmt.Fprintf(w, "\t%s\n", dn)
+		}
+		fmt.Fprintf(w, "\t%s\n", releaseHint(g.Released))
+	}
 	fmt.Fprintf(w, "cookie\t%s\n", s.Cookie)
 	fmt.Fprintf(w, "running\tsince %s, pid %d, %s\n", s.Started.Local().Format(time.DateTime), s.PID, s.Version)
 	fmt.Fprintf(w, "shared\t%s\n", s.Shared.Kind)
@@ -150,6 +161,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	fmt.Fprintln(w, "MODULE\tSTATE\tQUEUED\tIN FLIGHT\tFAILING\tCALLS\tFAILURES\tLAST ERROR")
 	for _, m := range s.Modules {
 		state := m.State
+		if m.HeldRemoves > 0 {
+			state = fmt.Sprintf("held (%d removes)", m.HeldRemoves)
+		}
 		if m.WalkTotal > 0 && state == "walking" {
 			state = fmt.Sprintf("walking %d%%", min(100, 100*m.WalkDone/m.WalkTotal))
 		}

@@ -205,6 +205,7 @@ func TestKilledDaemon(t *testing.T) {
 			d := newDirectory(t, slapd)
 			s := newSite(t)
 			s.configure(slapd, instances()...)
+			s.addConfig("guard: {max_delete_percent: 100}")
 			rng := newRandom(t)
 			load := startLoad(t, slapd, 2, rng)
 

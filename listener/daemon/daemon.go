@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,8 @@ type Daemon struct {
 	shared  *shared.Store
 	orphans []string
 
+	heldRefresh *heldRefresh
+
 	lastError atomic.Pointer[string] // of the session, while there is none
 }
 
@@ -96,7 +99,7 @@ func loadConfig(path string, modules []listener.Module) (*config.Config, error) 
 
 // Run follows the directory and calls the modules until ctx ends; then it lets calls
 // in flight finish, calls post_run and returns nil. With Options.Once it returns as
-// soon as everything is delivered: nil, or [ErrOwed]. It may be called once.
+// soon as everything is delivered: nil, [ErrOwed] or [ErrHeld]. It may be called once.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	if d.store, err = store.Open(d.config.StateDir); err != nil {
 		return err
@@ -107,6 +110,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.heldRefresh = &heldRefresh{log: d.log, renew: consumer.Renew}
+	defer d.heldRefresh.stop()
 	if err := d.newRouter(); err != nil {
 		return err
 	}
@@ -124,7 +129,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.newDispatcher(handlers); err != nil {
 		return err
 	}
-	server, err := admin.Listen(d.config.StateDir, d.status)
+	server, err := admin.Listen(d.config.StateDir, service{d})
 	if err != nil {
 		return err
 	}
@@ -174,7 +179,14 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	if d.opts.Once && (interrupted || calls > 0 || len(steps) > 0) {
 		return fmt.Errorf("%w: %d not acknowledged%s", ErrOwed, calls, owedSteps(steps))
 	}
-	return nil
+	if !d.opts.Once {
+		return nil
+	}
+	held, err := route.Holds(d.store)
+	if err == nil && held {
+		err = fmt.Errorf("%w: 'listenerd release' lets them go", ErrHeld)
+	}
+	return err
 }
 
 func owedSteps(modules []string) string {
@@ -187,7 +199,7 @@ func owedSteps(modules []string) string {
 func (d *Daemon) consumerConfig() syncrepl.Config {
 	l := d.config.LDAP
 	c := syncrepl.Config{
-		URIs: l.URIs, Base: l.Base, Filter: l.Filter, Attributes: l.Attributes,
+		URIs: l.URIs, Base: l.Base, Filter: l.Filter, Attributes: withRouted(l.Attributes),
 		BindDN: l.Identity(), Password: l.Bind.Password.Reveal(), Notify: d.sessionEvent,
 		TLS: syncrepl.TLS{
 			StartTLS: l.TLS.StartTLS, CAFile: l.TLS.CAFile, CertFile: l.TLS.CertFile, KeyFile: l.TLS.KeyFile, ServerName: l.TLS.ServerName,
@@ -218,6 +230,15 @@ func (d *Daemon) consumerConfig() syncrepl.Config {
 		c.Mode = syncrepl.RefreshOnly
 	}
 	return c
+}
+
+// withRouted returns the attributes to ask for: those that the configuration names, and
+// those that routing goes by.
+func withRouted(attributes []string) []string {
+	if slices.Contains(attributes, "+") {
+		return attributes
+	}
+	return append(slices.Clone(attributes), route.Attributes...)
 }
 
 // sessionEvent logs what happens to the session with the provider.
@@ -264,6 +285,8 @@ func (d *Daemon) newRouter() error {
 	}
 	d.router, err = route.New(d.store, route.Config{
 		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: append(orphans, d.routed...),
+		Parents: d.config.LDAP.Filter == config.DefaultFilter, Held: d.heldRefresh.held,
+		Limits: route.Limits{MaxDeletePercent: d.config.Guard.MaxDeletePercent, MinDeletes: uint64(d.config.Guard.MinDeletes)},
 		Queued: func(seq uint64, added map[string]int) { d.lanes.Queued(seq, added) },
 	})
 	return err

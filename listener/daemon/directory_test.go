@@ -17,11 +17,12 @@ const base = slapdtest.BaseDN
 type directory struct {
 	t    testing.TB
 	conn *ldap.Conn
+	base string // of what is compared
 }
 
 func newDirectory(t testing.TB, server *slapdtest.Server) *directory {
 	t.Helper()
-	return &directory{t, server.Client(t)}
+	return &directory{t, server.Client(t), base}
 }
 
 // entry is the state of an entry without its operational attributes.

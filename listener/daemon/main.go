@@ -24,6 +24,7 @@ const (
 	exitFailed     = 1 // failed
 	exitUsage      = 2 // wrong usage or configuration
 	exitNotRunning = 3 // the daemon is not running
+	exitNotSo      = 4 // the condition does not hold
 )
 
 // errUsage marks errors of the command line.
@@ -60,8 +61,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, modules [
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "listenerd: %v\n", err)
-	if errors.Is(err, admin.ErrNotRunning) {
+	switch {
+	case errors.Is(err, admin.ErrNotRunning):
 		return exitNotRunning
+	case errors.Is(err, ErrHeld):
+		return exitNotSo
 	}
 	return exitFailed
 }
@@ -88,7 +92,7 @@ func newCommand(modules []listener.Module) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVarP(&cli.file, "config", "c", "/etc/listenerd/listenerd.yaml", "configuration `file`")
-	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), versionCommand())
+	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.release(), versionCommand())
 	return root
 }
 

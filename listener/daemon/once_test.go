@@ -180,7 +180,7 @@ func TestStopWithCallInFlight(t *testing.T) {
 	s.configure(server,
 		instance("stuck", "probe", "config.uid: bob", "config.do: block", "config.until: healed", "run_asynchronously: true", "parallelism: 2"),
 		instance("other", "jsonl", "ldap_filter: (objectClass=inetOrgPerson)"))
-	s.setShutdownTimeout("400ms")
+	s.addConfig("shutdown_timeout: 400ms")
 	r := s.start()
 	stuck := func() (docs []event.Document) {
 		for _, doc := range s.journal("stuck") {

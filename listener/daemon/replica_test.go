@@ -118,7 +118,7 @@ func (r *replica) apply(i int, d event.Document) {
 	if other, taken := r.at[name]; taken && other != d.UUID && !r.circle(i, r.leaves(i+1, other, name)) {
 		r.disordered(d, "the name belongs to %s", other)
 	}
-	if _, parent, _ := strings.Cut(name, ","); r.all() && !r.parallel && name != base && r.at[parent] == "" &&
+	if _, parent, _ := strings.Cut(name, ","); r.all() && !r.parallel && name != base && name != inside && r.at[parent] == "" &&
 		placed(d) && !r.circle(i, r.arrives(i+1, parent)) {
 		r.disordered(d, "its parent is not known")
 	}
@@ -228,7 +228,7 @@ func (r *replica) compare(d *directory) {
 	for u := range r.known {
 		left[u] = true
 	}
-	for _, e := range d.search(base, ldap.ScopeWholeSubtree, r.filter) {
+	for _, e := range d.search(d.base, ldap.ScopeWholeSubtree, r.filter) {
 		last, known := r.known[e.uuid]
 		delete(left, e.uuid)
 		switch {

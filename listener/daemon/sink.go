@@ -21,10 +21,16 @@ const (
 	overdueEvery = time.Second
 )
 
+// router is what a sink needs of a [route.Router].
+type router interface {
+	syncrepl.Sink
+	LoadAll()
+}
+
 // sink stands between the consumer and the router, which does the work. It lets a
 // session begin without the cookie when a full reload is due.
 type sink struct {
-	syncrepl.Sink
+	router
 	store    *store.Store
 	log      *zap.Logger
 	interval time.Duration // from one full load to the next; 0: never
@@ -38,42 +44,58 @@ type sink struct {
 	retryAt atomic.Pointer[time.Time] // not before, because a full reload broke down
 }
 
-func newSink(to syncrepl.Sink, s *store.Store, interval time.Duration, log *zap.Logger) *sink {
+func newSink(to router, s *store.Store, interval time.Duration, log *zap.Logger) *sink {
 	return &sink{
-		Sink: to, store: s, log: log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
+		router: to, store: s, log: log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
 	}
 }
 
 // Begin implements [syncrepl.Sink].
 func (s *sink) Begin(ctx context.Context, session syncrepl.Session) ([]byte, error) {
 	s.done = false
-	cookie, err := s.Sink.Begin(ctx, session)
+	due, err := s.overdue()
 	if err != nil {
 		return nil, err
 	}
-	if s.full = len(cookie) == 0; s.full || s.interval == 0 {
-		return cookie, nil
+	if due {
+		s.LoadAll()
+	}
+	cookie, err := s.router.Begin(ctx, session)
+	if s.full = len(cookie) == 0; s.full && due {
+		retryAt := time.Now().Add(min(s.interval, maxReloadRetry))
+		s.retryAt.Store(&retryAt)
+		s.log.Info("loading everything again, as full_reload_interval asks for", zap.String("provider", session.URI))
+	}
+	return cookie, err
+}
+
+// overdue tells whether a session that begins is to load everything although it has a
+// cookie.
+func (s *sink) overdue() (overdue bool, err error) {
+	if s.interval == 0 {
+		return false, nil
 	}
 	due, err := s.due()
 	if err != nil || time.Now().Before(due) {
-		return cookie, err
+		return false, err
 	}
-	retryAt := time.Now().Add(min(s.interval, maxReloadRetry))
-	s.retryAt.Store(&retryAt)
-	s.log.Info("loading everything again, as full_reload_interval asks for", zap.String("provider", session.URI))
-	s.full = true
-	return nil, nil
+	err = s.store.View(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		overdue = len(sync.Cookie) > 0
+		return err
+	})
+	return overdue, err
 }
 
 // RefreshDone implements [syncrepl.Sink].
 func (s *sink) RefreshDone(ctx context.Context) error {
 	s.done = true
-	return s.Sink.RefreshDone(ctx)
+	return s.router.RefreshDone(ctx)
 }
 
 // Flush implements [syncrepl.Sink].
 func (s *sink) Flush(ctx context.Context) error {
-	if err := s.Sink.Flush(ctx); err != nil || !s.done {
+	if err := s.router.Flush(ctx); err != nil || !s.done {
 		return err
 	}
 	s.done = false

@@ -82,22 +82,28 @@ func (s *site) write(name, content string) {
 // [instance] returned.
 func (s *site) configure(server *slapdtest.Server, modules ...string) {
 	s.t.Helper()
+	s.configureURI(server.URI(), modules...)
+}
+
+// configureURI is configure for a server behind that URI.
+func (s *site) configureURI(uri string, modules ...string) {
+	s.t.Helper()
 	s.write("listenerd.yaml", "ldap:\n"+
-		"  uri: "+server.URI()+"\n"+
+		"  uri: "+uri+"\n"+
 		"  base: "+slapdtest.BaseDN+"\n"+
 		"  bind: {dn: \""+slapdtest.ListenerDN+"\", password_file: ldap.secret}\n"+
 		"state_dir: state\n"+
 		"modules:\n"+strings.Join(modules, ""))
 }
 
-// setShutdownTimeout adds to the configuration.
-func (s *site) setShutdownTimeout(limit string) {
+// addConfig adds a line to the configuration.
+func (s *site) addConfig(line string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.path("listenerd.yaml"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.write("listenerd.yaml", string(text)+"shutdown_timeout: "+limit+"\n")
+	s.write("listenerd.yaml", string(text)+line+"\n")
 }
 
 // instance returns a module for the configuration. It journals to NAME.jsonl. keys
@@ -265,7 +271,7 @@ func (r *run) caughtUp(d *directory) {
 	csn := d.contextCSN()
 	r.until("it has caught up", func() bool {
 		s, ok := r.status()
-		if !ok || s.Phase != "persist" || !strings.Contains(s.Cookie, csn) {
+		if !ok || s.Phase != "persist" || s.Subtrees > 0 || !strings.Contains(s.Cookie, csn) {
 			return false
 		}
 		for _, m := range s.Modules {

@@ -10,6 +10,9 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
+// Status implements [admin.Service].
+func (s service) Status() (admin.Status, error) { return s.d.status() }
+
 // status puts together what the command status shows.
 func (d *Daemon) status() (admin.Status, error) {
 	p := d.router.State()
@@ -35,6 +38,10 @@ func (d *Daemon) status() (admin.Status, error) {
 	err := d.store.View(func(tx *store.Tx) error {
 		sync, err := tx.Sync()
 		if err != nil {
+			return err
+		}
+		s.Subtrees = len(tx.Fetches())
+		if s.Guard, err = guardStatus(tx); err != nil {
 			return err
 		}
 		s.Cookie, s.Filled, s.Entries = printable(sync.Cookie), sync.Filled, tx.Counters().Entries
@@ -64,9 +71,15 @@ func (d *Daemon) status() (admin.Status, error) {
 		}
 		if w := walks[m.Name]; w != nil {
 			out.WalkDone, out.WalkTotal = w.Done, s.Entries
+			out.HeldRemoves = w.Held
+			if w.Held > 0 {
+				out.HeldExamples = w.Examples
+			}
 			switch {
 			case !s.Filled:
 				out.State = "waiting"
+			case w.Held > 0:
+				out.State = "held"
 			case m.State == "running" || m.State == "idle":
 				out.State = "walking"
 			}
@@ -77,6 +90,16 @@ func (d *Daemon) status() (admin.Status, error) {
 		s.Modules = append(s.Modules, admin.ModuleStatus{Name: name, State: "orphaned", Queued: owed[name]})
 	}
 	return s, nil
+}
+
+func guardStatus(tx *store.Tx) (*admin.GuardStatus, error) {
+	g, err := tx.Guard()
+	if err != nil || g.Removes == 0 {
+		return nil, err
+	}
+	return &admin.GuardStatus{
+		Removes: g.Removes, Entries: g.Entries, Reason: g.Reason, Examples: g.Examples, Since: g.Since, Released: g.Released > 0,
+	}, nil
 }
 
 // printable returns a cookie for people: as it is if it is text, quoted otherwise.

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -46,12 +47,39 @@ type Status struct {
 	Filled bool `json:"filled"`
 	// Entries counts the entries in the mirror.
 	Entries uint64 `json:"entries"`
+	// Subtrees counts the entries that came with a subtree which is yet to be read.
+	Subtrees int `json:"subtrees,omitempty"`
 	// Received counts the entries that came in the current session.
 	Received uint64 `json:"received"`
+	// Guard is set while the removes of a refresh are held back.
+	Guard *GuardStatus `json:"guard,omitempty"`
 	// Shared is the condition of the modules' shared state.
 	Shared SharedStatus `json:"shared"`
 	// Modules by name.
 	Modules []ModuleStatus `json:"modules"`
+}
+
+// GuardStatus is the part of Status for removes that are held back.
+type GuardStatus struct {
+	// Removes is their number at the last refresh, and Entries the size of the mirror
+	// then.
+	Removes uint64 `json:"removes"`
+	Entries uint64 `json:"entries"`
+	// Reason says why they are held, Examples names some of the entries.
+	Reason   string   `json:"reason"`
+	Examples []string `json:"examples"`
+	// Since is when that began.
+	Since time.Time `json:"since"`
+	// Released is set when they were released, and the refresh is yet to come.
+	Released bool `json:"released,omitempty"`
+}
+
+// Released is the answer to a release.
+type Released struct {
+	// Removes of the next refresh, at most; zero if none were held.
+	Removes uint64 `json:"removes,omitempty"`
+	// Modules may let so many entries go, at most, by the modules' names.
+	Modules map[string]uint64 `json:"modules,omitempty"`
 }
 
 // SharedStatus is the part of Status for shared variables and locks.
@@ -67,8 +95,9 @@ type ModuleStatus struct {
 	// Name of the instance, and of the module it is one of.
 	Name   string `json:"name"`
 	Module string `json:"module"`
-	// State is waiting (for the mirror to be filled), initializing, walking, running,
-	// failing, idle or orphaned (no longer in the configuration).
+	// State is waiting (for the mirror to be filled), initializing, walking, held (the
+	// removes of its walk are), running, failing, idle or orphaned (no longer in the
+	// configuration).
 	State string `json:"state"`
 	// Queued counts the calls owed, with those in flight and failing.
 	Queued int `json:"queued"`
@@ -86,6 +115,19 @@ type ModuleStatus struct {
 	// WalkDone and WalkTotal tell how far a walk through the mirror has come.
 	WalkDone  uint64 `json:"walk_done,omitempty"`
 	WalkTotal uint64 `json:"walk_total,omitempty"`
+	// HeldRemoves is the number of entries that the walk would take from the module, and
+	// HeldExamples names some, while these removes are held back.
+	HeldRemoves  uint64   `json:"held_removes,omitempty"`
+	HeldExamples []string `json:"held_examples,omitempty"`
+}
+
+// Service is what the daemon does for clients. Its methods are called by several
+// goroutines at once.
+type Service interface {
+	// Status returns the daemon's status.
+	Status() (Status, error)
+	// Release lets go what is held back.
+	Release() (Released, error)
 }
 
 // Server answers on the socket.
@@ -96,7 +138,7 @@ type Server struct {
 
 // Listen opens the socket in dir, mode 0600, in place of one that a dead process
 // left. The caller must hold the state file's lock.
-func Listen(dir string, status func() (Status, error)) (*Server, error) {
+func Listen(dir string, service Service) (*Server, error) {
 	path := filepath.Join(dir, SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("admin socket: %w", err)
@@ -107,15 +149,23 @@ func Listen(dir string, status func() (Status, error)) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		s, err := status()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s) // the client is gone: nobody to tell
+		s, err := service.Status()
+		answer(w, s, err)
+	})
+	mux.HandleFunc("POST /release", func(w http.ResponseWriter, _ *http.Request) {
+		r, err := service.Release()
+		answer(w, r, err)
 	})
 	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
+}
+
+func answer(w http.ResponseWriter, document any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(document) // the client is gone: nobody to tell
 }
 
 // listenUnix listens on a path that may be longer than the 108 bytes of a socket
@@ -175,11 +225,19 @@ func NewClient(dir string) *Client { return &Client{dir} }
 // daemon.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.get(ctx, "/status", &s)
+	err := c.do(ctx, http.MethodGet, "/status", &s)
 	return s, err
 }
 
-func (c *Client) get(ctx context.Context, path string, out any) error {
+// Release asks the daemon to let go what is held back. The error is ErrNotRunning when
+// there is no daemon.
+func (c *Client) Release(ctx context.Context) (Released, error) {
+	var r Released
+	err := c.do(ctx, http.MethodPost, "/release", &r)
+	return r, err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, out any) error {
 	socket := filepath.Join(c.dir, SocketName)
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -193,7 +251,7 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 			return d.DialContext(ctx, "unix", short)
 		},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://listenerd"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://listenerd"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -207,7 +265,7 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return fmt.Errorf("the daemon answers %s: %s", resp.Status, text)
+		return errors.New(strings.TrimSpace(string(text)))
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
 }

@@ -24,6 +24,9 @@ const (
 	DefaultRetryMax        = 5 * time.Minute
 	DefaultOnceAttempts    = 3
 	DefaultSharedTimeout   = time.Second
+
+	DefaultMaxDeletePercent = 20
+	DefaultMinDeletes       = 100
 )
 
 // The bounds of max_message_size, in octets. No LDAP message can be larger than what a
@@ -48,6 +51,8 @@ type Config struct {
 	// ShutdownTimeout is the time that calls in flight get at shutdown
 	// (shutdown_timeout), more than 0. Default 30 s.
 	ShutdownTimeout time.Duration
+	// Guard says how many entries may go without being released.
+	Guard Guard
 	// Shared says where the modules' shared variables and locks are kept.
 	Shared Shared
 	// Log says what the daemon logs.
@@ -94,6 +99,17 @@ type LDAP struct {
 	// FullReloadInterval is how long after one full load another one is compared with
 	// the mirror (full_reload_interval). Default 0: never.
 	FullReloadInterval time.Duration
+}
+
+// Guard says how many entries a refresh, or the walk of a module, may remove without
+// being released: more than both numbers are held back.
+type Guard struct {
+	// MaxDeletePercent of the entries in the mirror, or of those that the module knows,
+	// 0 to 100 (max_delete_percent). Default 20.
+	MaxDeletePercent int
+	// MinDeletes is a number that may go in any case, 0 or more (min_deletes). Default
+	// 100.
+	MinDeletes int
 }
 
 // Shared says where the modules' shared variables and locks are kept.

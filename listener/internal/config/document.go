@@ -25,6 +25,7 @@ type document struct {
 	LDAP            given[ldapSection]            `yaml:"ldap"`
 	StateDir        given[string]                 `yaml:"state_dir"`
 	ShutdownTimeout given[time.Duration]          `yaml:"shutdown_timeout"`
+	Guard           given[guardSection]           `yaml:"guard"`
 	Shared          given[sharedSection]          `yaml:"shared"`
 	Log             given[logSection]             `yaml:"log"`
 	Modules         given[[]given[moduleSection]] `yaml:"modules"`
@@ -64,6 +65,11 @@ type tlsSection struct {
 	CertFile   given[string] `yaml:"cert_file"`
 	KeyFile    given[string] `yaml:"key_file"`
 	ServerName given[string] `yaml:"server_name"`
+}
+
+type guardSection struct {
+	MaxDeletePercent given[int] `yaml:"max_delete_percent"`
+	MinDeletes       given[int] `yaml:"min_deletes"`
 }
 
 type sharedSection struct {

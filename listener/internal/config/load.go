@@ -89,6 +89,7 @@ func (l *loader) load(path string) *Config {
 		LDAP:            l.ldap(doc.LDAP),
 		StateDir:        l.stateDir(doc.StateDir),
 		ShutdownTimeout: l.positive("shutdown_timeout", doc.ShutdownTimeout, DefaultShutdownTimeout),
+		Guard:           l.guard(doc.Guard.Value),
 		Shared:          l.shared(doc.Shared),
 		Log:             Log{Level: log.Level.or(DefaultLogLevel), Format: log.Format.or(DefaultLogFormat)},
 		Modules:         l.modules(doc.Modules.Value),
@@ -97,6 +98,18 @@ func (l *loader) load(path string) *Config {
 		c.Shared.Namespace = defaultNamespace(c.StateDir)
 	}
 	return c
+}
+
+func (l *loader) guard(s guardSection) Guard {
+	const name = "guard.max_delete_percent"
+	g := Guard{
+		MaxDeletePercent: l.atLeast(0, name, s.MaxDeletePercent, DefaultMaxDeletePercent),
+		MinDeletes:       l.atLeast(0, "guard.min_deletes", s.MinDeletes, DefaultMinDeletes),
+	}
+	if g.MaxDeletePercent > 100 {
+		l.problems.add(s.MaxDeletePercent.Line, "%s: want a percentage up to 100, have %d", name, g.MaxDeletePercent)
+	}
+	return g
 }
 
 func (l *loader) stateDir(key given[string]) string {

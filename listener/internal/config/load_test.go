@@ -147,6 +147,7 @@ func TestDefaults(t *testing.T) {
 		},
 		StateDir:        "/var/lib/listenerd",
 		ShutdownTimeout: 30 * time.Second,
+		Guard:           config.Guard{MaxDeletePercent: 20, MinDeletes: 100},
 		Log:             config.Log{Level: "info", Format: "json"},
 		Modules: []config.Module{{
 			Name:            "plain",

@@ -66,10 +66,13 @@ func TestProblems(t *testing.T) {
 		// Keys.
 		{"misspelt key", minimal + "modules:\n  - name: plain\n    paralelism: 1\n", []string{`4: unknown key "paralelism"; did you mean "parallelism"?`}},
 		{"other spelling", minimal + "State-Dir: x\n", []string{`2: unknown key "State-Dir"; did you mean "state_dir"?`}},
-		{"unknown key", minimal + "guard: {}\n", []string{`2: unknown key "guard"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
+		{"unknown key", minimal + "guards: {}\n", []string{`2: unknown key "guards"; did you mean "guard"?`}},
 		{"key for later", "ldap:\n  uri: ldap://h\n  base: dc=x\n  referrals: true\n", []string{`4: unknown key "referrals" in ldap; known keys: attributes, base, bind, filter, full_reload_interval, max_message_size, network_timeout, probe_interval, scope, stale_grace, tls, uri`}},
 		{"duplicate key", minimal + "state_dir: a\nlog: {}\nstate_dir: b\n", []string{`4: duplicate key "state_dir", which line 2 has already; keep one of them`}},
-		{"key of another type", minimal + "[a]: b\n1: c\n", []string{"2: a key must be plain text, not a list or a mapping", `3: unknown key "1"; known keys: ldap, log, modules, shared, shutdown_timeout, state_dir`}},
+		{"guard", minimal + "guard:\n  max_delete_percent: 101\n  min_deletes: -1\n", []string{
+			"3: guard.max_delete_percent: want a percentage up to 100, have 101", "4: guard.min_deletes: want 0 or more, have -1",
+		}},
+		{"key of another type", minimal + "[a]: b\n1: c\n", []string{"2: a key must be plain text, not a list or a mapping", `3: unknown key "1"; known keys: guard, ldap, log, modules, shared, shutdown_timeout, state_dir`}},
 		{"password", "ldap:\n  uri: ldap://h\n  base: dc=x\n  password: a\n  bind:\n    dn: cn=a\n    password: b\n", []string{
 			`4: key "password" in ldap: put the password in a file and name it with bind.password_file`,
 			"5: ldap.bind.password_file is missing; a simple bind needs a password",

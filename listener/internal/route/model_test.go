@@ -2,6 +2,7 @@ package route_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -23,14 +24,19 @@ type directory struct {
 	entries map[listener.UUID]*object
 	next    byte
 	number  int
+	now     int
 }
 
 type object struct {
-	rdn    string
-	parent listener.UUID // zero: below the base
-	sn     string
-	match  bool
+	rdn     string
+	parent  listener.UUID // zero: below the base
+	sn      string
+	match   bool
+	changed int // the time of the last change
 }
+
+// outside is the parent of what is not part of the searched content.
+var outside = listener.UUID{0xff}
 
 func newDirectory() *directory {
 	d := &directory{entries: map[listener.UUID]*object{}}
@@ -40,8 +46,11 @@ func newDirectory() *directory {
 const base = "dc=x"
 
 func (d *directory) dn(u listener.UUID) string {
-	if u == (listener.UUID{}) {
+	switch u {
+	case listener.UUID{}:
 		return base
+	case outside:
+		return "dc=out"
 	}
 	o := d.entries[u]
 	return o.rdn + "," + d.dn(o.parent)
@@ -53,38 +62,60 @@ func (d *directory) entry(u listener.UUID) *listener.Entry {
 	if o.match {
 		class = "wanted"
 	}
-	return listener.NewEntry(u, d.dn(u), listener.Attribute{Name: "objectClass", Values: []string{class}},
-		listener.Attribute{Name: "sn", Values: []string{o.sn}})
+	attribute := func(name, value string) listener.Attribute {
+		return listener.Attribute{Name: name, Values: []string{value}}
+	}
+	return listener.NewEntry(u, d.dn(u), attribute("objectClass", class), attribute("sn", o.sn),
+		attribute("entryDN", d.dn(u)),
+		attribute("hasSubordinates", strings.ToUpper(fmt.Sprint(d.hasChildren(u)))))
 }
 
-func (d *directory) ids() []listener.UUID {
+// all returns all entries, ids those of the searched content.
+func (d *directory) all() []listener.UUID {
 	return slices.SortedFunc(maps.Keys(d.entries), func(a, b listener.UUID) int { return int(a[0]) - int(b[0]) })
 }
 
+func (d *directory) ids() []listener.UUID {
+	return slices.DeleteFunc(d.all(), func(u listener.UUID) bool { return !d.has(u) })
+}
+
+// has tells whether the entry is part of the searched content.
+func (d *directory) has(u listener.UUID) bool { return d.entries[u] != nil && !d.isBelow(u, outside) }
+
+// names returns the names of the searched content.
+func (d *directory) names() map[listener.UUID]string {
+	names := map[listener.UUID]string{}
+	for _, u := range d.ids() {
+		names[u] = d.dn(u)
+	}
+	return names
+}
+
 func (d *directory) isBelow(u, above listener.UUID) bool {
-	for u != (listener.UUID{}) {
+	for u != (listener.UUID{}) && u != outside {
 		if u == above {
 			return true
 		}
 		u = d.entries[u].parent
 	}
-	return false
+	return u == above
 }
 
 func (d *directory) hasChildren(u listener.UUID) bool {
-	return slices.ContainsFunc(d.ids(), func(c listener.UUID) bool { return d.entries[c].parent == u })
+	return slices.ContainsFunc(d.all(), func(c listener.UUID) bool { return d.entries[c].parent == u })
 }
 
 func (d *directory) taken(rdn string, parent listener.UUID) bool {
-	return slices.ContainsFunc(d.ids(), func(c listener.UUID) bool {
+	return slices.ContainsFunc(d.all(), func(c listener.UUID) bool {
 		return d.entries[c].parent == parent && d.entries[c].rdn == rdn
 	})
 }
 
-// step makes one random change and returns the entry it is about; gone tells a delete.
-func (d *directory) step(t *rapid.T) (u listener.UUID, gone bool) {
-	ids := d.ids()
-	parents := append([]listener.UUID{{}}, ids...)
+// step makes one random change and returns the entry it is about.
+func (d *directory) step(t *rapid.T) (u listener.UUID) {
+	d.now++
+	ids := d.all()
+	parents := append([]listener.UUID{{}, {}, outside}, ids...)
 	rdn := "ou=" + rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "rdn")
 	kind := rapid.SampledFrom([]string{"add", "add", "modify", "class", "rename", "move", "delete"}).Draw(t, "change")
 	if len(ids) == 0 {
@@ -93,15 +124,16 @@ func (d *directory) step(t *rapid.T) (u listener.UUID, gone bool) {
 	if kind == "add" {
 		parent := rapid.SampledFrom(parents).Draw(t, "parent")
 		if d.taken(rdn, parent) || len(ids) > 12 {
-			return u, false
+			return u
 		}
 		d.next++
 		u = listener.UUID{d.next}
-		d.entries[u] = &object{rdn: rdn, parent: parent, sn: "0", match: rapid.Bool().Draw(t, "match")}
-		return u, false
+		d.entries[u] = &object{rdn: rdn, parent: parent, sn: "0", match: rapid.Bool().Draw(t, "match"), changed: d.now}
+		return u
 	}
 	u = rapid.SampledFrom(ids).Draw(t, "entry")
 	o := d.entries[u]
+	o.changed = d.now
 	switch kind {
 	case "modify":
 		d.number++
@@ -118,13 +150,33 @@ func (d *directory) step(t *rapid.T) (u listener.UUID, gone bool) {
 			o.parent = parent
 		}
 	case "delete":
-		if d.hasChildren(u) {
-			return listener.UUID{}, false
+		if !d.hasChildren(u) {
+			delete(d.entries, u)
 		}
-		delete(d.entries, u)
-		return u, true
 	}
-	return u, false
+	return u
+}
+
+// Subtree and There make the directory a provider that can be asked.
+
+func (d *directory) Subtree(_ context.Context, base string, take func([]syncrepl.Entry) error) error {
+	for _, u := range d.ids() {
+		if dn := d.dn(u); dn == base || strings.HasSuffix(dn, ","+base) {
+			if err := take([]syncrepl.Entry{*ber(d.entry(u))}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *directory) There(_ context.Context, entries []syncrepl.Name) ([]bool, error) {
+	there := make([]bool, len(entries))
+	for i, e := range entries {
+		u := listener.UUID(e.UUID)
+		there[i] = d.has(u) && d.dn(u) == e.DN
+	}
+	return there, nil
 }
 
 // rig is a router on a store, and what a module would know after all its tasks.
@@ -138,6 +190,8 @@ type rig struct {
 	after   uint64
 	before  map[listener.UUID]string // names at the last check
 	session int
+	started int  // the time when the last refresh began
+	fetched bool // a subtree was read since then: it was ahead of what is reported
 }
 
 func (r *rig) open(attributes ...string) {
@@ -146,7 +200,9 @@ func (r *rig) open(attributes ...string) {
 		r.t.Fatal(err)
 	}
 	r.module = &route.Module{Name: "m", Filter: f, Attributes: attributes}
-	r.router, err = route.New(r.store, route.Config{Base: base, Fingerprint: "f", Modules: []*route.Module{r.module}})
+	r.router, err = route.New(r.store, route.Config{
+		Base: base, Fingerprint: "f", Modules: []*route.Module{r.module}, Parents: true, Limits: route.Limits{MaxDeletePercent: 100},
+	})
 	r.must(err)
 }
 
@@ -179,16 +235,65 @@ func encode(e *listener.Entry) []byte {
 	return out
 }
 
-// refresh runs a refresh from what was changed since the last one.
-func (r *rig) refresh(changed map[listener.UUID]bool, mode string, breakOff bool) {
+// message is what is reported live of one change; entry is nil for a delete.
+type message struct {
+	uuid  listener.UUID
+	entry *syncrepl.Entry
+}
+
+// change makes a change and returns what is reported of it, if anything is.
+func (r *rig) change() []message {
+	before := r.dir.names()
+	u := r.dir.step(r.t)
+	switch {
+	case r.dir.has(u):
+		return []message{{u, ber(r.dir.entry(u))}}
+	case before[u] != "":
+		return []message{{u, nil}}
+	case u != listener.UUID{}:
+		return []message{{uuid: u}} // of no concern, and reported by a session log
+	}
+	return nil
+}
+
+// report reports a change live. It returns false when a refresh is asked for.
+func (r *rig) report(m message) bool {
+	ctx := context.Background()
+	if m.entry == nil {
+		r.must(r.router.Delete(ctx, []syncrepl.UUID{syncrepl.UUID(m.uuid)}))
+	} else {
+		r.must(r.router.Entry(ctx, m.entry))
+	}
+	r.must(r.router.Cookie(ctx, []byte("live")))
+	return !rapid.Bool().Draw(r.t, "flush") || r.flush()
+}
+
+// flush returns false when a refresh is asked for.
+func (r *rig) flush() bool {
+	err := r.router.Flush(context.Background())
+	if errors.Is(err, syncrepl.ErrRepeat) {
+		return false
+	}
+	r.must(err)
+	return true
+}
+
+// refresh runs a refresh from what was changed since the last one. In a busy one, the
+// directory is changed meanwhile.
+func (r *rig) refresh(changed map[listener.UUID]bool, mode string, breakOff, busy bool) {
+	var later []message
 	ctx := context.Background()
 	r.session++
-	_, err := r.router.Begin(ctx, syncrepl.Session{URI: "test", Attempt: r.session})
+	r.started = r.dir.now
+	from, err := r.router.Begin(ctx, syncrepl.Session{URI: "test", Attempt: r.session, Provider: r.provider()})
 	r.must(err)
+	if from == nil {
+		mode = "full"
+	}
 	var sent []listener.UUID
 	var gone []syncrepl.UUID
 	for u := range changed {
-		if r.dir.entries[u] == nil {
+		if !r.dir.has(u) {
 			gone = append(gone, syncrepl.UUID(u))
 		}
 	}
@@ -209,6 +314,12 @@ func (r *rig) refresh(changed map[listener.UUID]bool, mode string, breakOff bool
 			r.must(r.router.Flush(ctx))
 			return
 		}
+		if busy && rapid.Bool().Draw(r.t, "busy") {
+			later = append(later, r.change()...)
+		}
+		if !r.dir.has(u) {
+			continue
+		}
 		r.must(r.router.Entry(ctx, ber(r.dir.entry(u))))
 		if rapid.Bool().Draw(r.t, "flush") {
 			r.must(r.router.Flush(ctx))
@@ -219,8 +330,30 @@ func (r *rig) refresh(changed map[listener.UUID]bool, mode string, breakOff bool
 	}
 	r.must(r.router.RefreshDone(ctx))
 	r.must(r.router.Cookie(ctx, []byte(fmt.Sprint(r.session))))
-	r.must(r.router.Flush(ctx))
+	fits := r.flush()
+	for i := 0; fits && i < len(later); i++ {
+		fits = r.report(later[i])
+	}
+	if !fits || !r.flush() {
+		for _, m := range later {
+			changed[m.uuid] = true
+		}
+		r.refresh(changed, "full", false, false)
+	}
 	clear(changed)
+}
+
+// provider returns the directory as a provider, and notes that it was asked.
+func (r *rig) provider() syncrepl.Provider { return asked{r.dir, &r.fetched} }
+
+type asked struct {
+	*directory
+	fetched *bool
+}
+
+func (a asked) Subtree(ctx context.Context, base string, take func([]syncrepl.Entry) error) error {
+	*a.fetched = true
+	return a.directory.Subtree(ctx, base, take)
 }
 
 // deliver takes all tasks, checks the chain of each entry and applies them.
@@ -274,7 +407,7 @@ func (r *rig) apply(kind listener.Kind, old, new *listener.Entry, live bool) {
 			r.t.Fatalf("create of %v, which the module knows as %v", new, told)
 		}
 	}
-	if new != nil {
+	if new != nil && !r.fetched {
 		for u, e := range r.known {
 			// A refresh can't tell in what order entries swapped their names. All others
 			// make room first.
@@ -283,7 +416,7 @@ func (r *rig) apply(kind listener.Kind, old, new *listener.Entry, live bool) {
 			}
 		}
 	}
-	if new != nil && !live && r.before != nil && (old == nil || old.DN() != new.DN()) {
+	if new != nil && !live && !r.fetched && r.before != nil && (old == nil || old.DN() != new.DN()) {
 		r.parentFirst(kind, new)
 	}
 	switch {
@@ -298,11 +431,11 @@ func (r *rig) apply(kind listener.Kind, old, new *listener.Entry, live bool) {
 // taken its own, if it did so in the same refresh.
 func (r *rig) parentFirst(kind listener.Kind, e *listener.Entry) {
 	o := r.dir.entries[e.UUID()]
-	if o == nil || o.parent == (listener.UUID{}) || e.DN() != r.dir.dn(e.UUID()) {
+	if !r.dir.has(e.UUID()) || o.parent == (listener.UUID{}) || e.DN() != r.dir.dn(e.UUID()) {
 		return
 	}
 	parent, dn := r.dir.entries[o.parent], r.dir.dn(o.parent)
-	if !parent.match || r.before[o.parent] == dn || r.inCycle(o.parent) || r.inCycle(e.UUID()) {
+	if parent.changed > r.started || !parent.match || r.before[o.parent] == dn || r.inCycle(o.parent) || r.inCycle(e.UUID()) {
 		return
 	}
 	if told := r.known[o.parent]; told == nil || told.DN() != dn {
@@ -345,10 +478,11 @@ func (r *rig) inCycle(u listener.UUID) bool {
 // check compares mirror and module with the directory.
 func (r *rig) check() {
 	want := map[string]bool{}
+	r.fetched = false
 	r.before = map[listener.UUID]string{}
 	for _, u := range r.dir.ids() {
 		r.before[u] = r.dir.dn(u)
-		want[r.dir.entry(u).String()+r.dir.entries[u].sn] = true
+		want[r.dir.entry(u).String()+r.dir.entries[u].sn+r.dir.dn(u)] = true
 		told := r.known[u]
 		switch {
 		case r.dir.entries[u].match != (told != nil):
@@ -358,7 +492,7 @@ func (r *rig) check() {
 		}
 	}
 	for u, told := range r.known {
-		if r.dir.entries[u] == nil {
+		if !r.dir.has(u) {
 			r.t.Fatalf("%v is gone and the module was not told", told)
 		}
 	}
@@ -369,7 +503,7 @@ func (r *rig) check() {
 		}
 		return tx.Walk(nil, func(_ []byte, id uint64) (bool, error) {
 			e := r.load(tx, id, mustGet(tx, id).Seq)
-			got[e.String()+e.Get("sn")] = true
+			got[e.String()+e.Get("sn")+e.Get("entryDN")] = true
 			return true, nil
 		})
 	}))
@@ -408,31 +542,23 @@ func TestConverges(t *testing.T) {
 		for range rapid.IntRange(0, 10).Draw(rt, "initial") {
 			r.dir.step(rt)
 		}
-		r.refresh(changed, "full", false)
+		r.refresh(changed, "full", false, false)
 		r.deliver(false)
 		r.check()
 		for range rapid.IntRange(1, 6).Draw(rt, "rounds") {
+			fits := true
 			for range rapid.IntRange(0, 6).Draw(rt, "live") {
-				ctx := context.Background()
-				u, gone := r.dir.step(rt)
-				switch {
-				case u == listener.UUID{}:
-					continue
-				case gone:
-					r.must(r.router.Delete(ctx, []syncrepl.UUID{syncrepl.UUID(u)}))
-				default:
-					r.must(r.router.Entry(ctx, ber(r.dir.entry(u))))
-				}
-				r.must(r.router.Cookie(ctx, []byte("live")))
-				if rapid.Bool().Draw(rt, "flush") {
-					r.must(r.router.Flush(ctx))
+				for _, m := range r.change() {
+					fits = fits && r.report(m)
 				}
 			}
-			r.must(r.router.Flush(context.Background()))
+			if !fits || !r.flush() { // what is asked of the provider may be ahead
+				r.refresh(changed, "full", false, false)
+			}
 			r.deliver(true)
 			r.check()
 			for range rapid.IntRange(0, 8).Draw(rt, "offline") {
-				if u, _ := r.dir.step(rt); u != (listener.UUID{}) {
+				if u := r.dir.step(rt); u != (listener.UUID{}) {
 					changed[u] = true
 				}
 			}
@@ -440,9 +566,9 @@ func TestConverges(t *testing.T) {
 				r.open()
 			}
 			if rapid.Bool().Draw(rt, "interrupted") {
-				r.refresh(changed, rapid.SampledFrom([]string{"full", "present", "delete"}).Draw(rt, "mode"), true)
+				r.refresh(changed, rapid.SampledFrom([]string{"full", "present", "delete"}).Draw(rt, "mode"), true, false)
 			}
-			r.refresh(changed, rapid.SampledFrom([]string{"full", "present", "delete"}).Draw(rt, "mode"), false)
+			r.refresh(changed, rapid.SampledFrom([]string{"full", "present", "delete"}).Draw(rt, "mode"), false, rapid.Bool().Draw(rt, "busy"))
 			r.deliver(false)
 			r.check()
 		}

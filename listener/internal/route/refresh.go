@@ -2,6 +2,8 @@ package route
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"slices"
 	"unsafe"
 
@@ -18,6 +20,7 @@ const chunk = 10_000
 // ends before the refresh does.
 type refresh struct {
 	filled    bool        // the mirror was filled before
+	full      bool        // it began without a cookie
 	fill      *store.Fill // while it is filled for the first time
 	mentioned bitset      // what the provider said is there
 	placed    bitset      // whose name the provider told in this refresh
@@ -28,15 +31,17 @@ type refresh struct {
 }
 
 // endFill makes the mirror an ordinary one.
-func (f *refresh) endFill() error {
+func (f *refresh) endFill(context.Context) error {
 	err := f.fill.Finish()
 	f.fill = nil
 	return err
 }
 
+func (f *refresh) writeFill(context.Context) error { return f.fill.Write() }
+
 // entry writes an entry that was added or modified. In a refresh, one that takes a name
 // is held back.
-func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err error) {
+func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) {
 	new := &store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)}
 	if f := r.refresh; f != nil && f.fill != nil {
 		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
@@ -53,9 +58,20 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err
 			f.doomed.remove(old.ID)
 		}
 		if f.filled && (old == nil || old.DN != new.DN) {
+			if held, err := tx.Held(tx.HeldUUID(new.UUID)); err != nil || held != nil && held.DN == new.DN && held.Attrs == new.Attrs {
+				return nil, err
+			}
 			return nil, tx.Hold(new)
 		}
 		if err := tx.Unhold(new.UUID); err != nil {
+			return nil, err
+		}
+	}
+	if old == nil || old.DN != new.DN {
+		if r.guard.blocks(tx, new, r.baseKey) {
+			return nil, nil
+		}
+		if err := r.checkParent(tx, new); err != nil {
 			return nil, err
 		}
 	}
@@ -66,49 +82,84 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (after func() error, err
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // apply writes an entry's new state if it differs from the old one.
-func (r *Router) apply(tx *store.Tx, old, new *store.Record) (after func() error, err error) {
+func (r *Router) apply(tx *store.Tx, old, new *store.Record) (next after, err error) {
 	if old == nil {
-		if err := r.change(tx, nil, new); err != nil {
-			return nil, err
-		}
-		if f := r.refresh; f != nil {
-			f.mentioned.add(new.ID)
-			f.placed.add(new.ID)
-		}
-		return nil, nil
+		return r.arrive(tx, new)
 	}
 	new.ID = old.ID
-	if old.DN == new.DN {
-		same, err := sameAttributes(old, new)
-		if err != nil || same {
-			return nil, err
-		}
-		return nil, r.change(tx, old, new)
+	if old.DN == new.DN && old.Attrs == new.Attrs {
+		return nil, nil
 	}
-	return r.move(tx, old, new)
+	before, err := old.View()
+	if err != nil {
+		return nil, err
+	}
+	now, err := new.View()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.outdated(before, now):
+		return nil, nil
+	case old.DN != new.DN:
+		return r.move(tx, old, new)
+	case sameAttributes(before, now):
+		return nil, nil
+	}
+	return nil, r.change(tx, old, new)
 }
 
+// arrive writes a new entry. If it came with a subtree, that is to be read.
+func (r *Router) arrive(tx *store.Tx, new *store.Record) (next after, err error) {
+	if err := r.change(tx, nil, new); err != nil {
+		return nil, err
+	}
+	if f := r.refresh; f != nil { // its subtree is part of the refresh
+		f.mentioned.add(new.ID)
+		f.placed.add(new.ID)
+		return nil, nil
+	}
+	e, err := new.View()
+	if err != nil || !cameWithSubtree(e) {
+		return nil, err
+	}
+	return r.fetch, tx.AddFetch(new.UUID)
+}
+
+// outdated tells whether the provider's state of an entry is older than the mirrored
+// one: a provider that lags behind told it. Only a full load may take an entry back.
+func (r *Router) outdated(before, now *listener.Entry) bool {
+	if r.refresh != nil && r.refresh.full {
+		return false
+	}
+	a, b := before.Get(attrEntryCSN), now.Get(attrEntryCSN)
+	return len(a) == len(b) && b < a // the form makes them comparable as strings
+}
+
+// Attributes are the operational attributes that routing goes by: where they are missing,
+// it does without.
+var Attributes = []string{attrEntryCSN, attrHasSubordinates}
+
+// Operational attributes: of OpenLDAP, RFC 5020 and X.501.
+const (
+	attrEntryCSN        = "entryCSN"
+	attrEntryDN         = "entryDN"
+	attrHasSubordinates = "hasSubordinates"
+)
+
 // sameAttributes compares all attributes, operational ones too, as sets of values.
-func sameAttributes(a, b *store.Record) (bool, error) {
-	if a.Attrs == b.Attrs {
-		return true, nil
+func sameAttributes(a, b *listener.Entry) bool {
+	if a.Len() != b.Len() {
+		return false
 	}
-	ea, err := a.View()
-	if err != nil {
-		return false, err
-	}
-	eb, err := b.View()
-	if err != nil || ea.Len() != eb.Len() {
-		return false, err
-	}
-	names := make([]string, 0, ea.Len()+eb.Len())
-	for name := range ea.All() {
+	names := make([]string, 0, a.Len()+b.Len())
+	for name := range a.All() {
 		names = append(names, name)
 	}
-	for name := range eb.All() {
+	for name := range b.All() {
 		names = append(names, name)
 	}
-	return !listener.Changed(ea, eb, names...), nil
+	return !listener.Changed(a, b, names...)
 }
 
 func (r *Router) present(tx *store.Tx, ids []listener.UUID) {
@@ -125,7 +176,7 @@ func (r *Router) present(tx *store.Tx, ids []listener.UUID) {
 }
 
 // delete removes entries; in a refresh it only notes that they are gone.
-func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (after func() error, err error) {
+func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (next after, err error) {
 	var containers []uint64
 	for _, u := range ids {
 		if f := r.refresh; f != nil {
@@ -157,11 +208,31 @@ func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (after func() error, 
 	if len(containers) == 0 {
 		return nil, nil
 	}
-	return func() error { return r.remove(containers) }, nil
+	return func(ctx context.Context) error { return r.removeSubtrees(ctx, containers) }, nil
+}
+
+// removeSubtrees removes containers that have gone live. If the provider has some of
+// their descendants still, the mirror has them at the wrong place, and a refresh has to
+// put that right.
+func (r *Router) removeSubtrees(ctx context.Context, containers []uint64) error {
+	victims, err := r.victims(containers)
+	if err != nil {
+		return err
+	}
+	if r.provider != nil {
+		there, err := r.contradictions(ctx, victims)
+		if err != nil {
+			return err
+		}
+		if len(there) > 0 {
+			return fmt.Errorf("%w: entries are there below one that is gone", syncrepl.ErrRepeat)
+		}
+	}
+	return r.removeAll(victims)
 }
 
 // sweep dooms what was not mentioned.
-func (r *Router) sweep() error {
+func (r *Router) sweep(context.Context) error {
 	f := r.refresh
 	if !f.filled {
 		return nil // all there is came in this session
@@ -185,16 +256,15 @@ func (r *Router) sweep() error {
 	}
 }
 
-// remove deletes the entries and all that is below them, children first. In a
-// refresh, what the provider mentioned stays.
-func (r *Router) remove(ids []uint64) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	type victim struct {
-		id  uint64
-		pos []byte
-	}
+// victim is an entry to be removed, with its place in the tree.
+type victim struct {
+	id  uint64
+	pos []byte
+}
+
+// victims returns the entries and all that is below them, children first. In a refresh,
+// what the provider mentioned stays.
+func (r *Router) victims(ids []uint64) ([]victim, error) {
 	var victims []victim
 	seen := bitset{}
 	spared := func(id uint64) bool { return r.refresh != nil && r.refresh.mentioned.has(id) }
@@ -239,10 +309,23 @@ func (r *Router) remove(ids []uint64) error {
 			return nil
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	slices.SortFunc(victims, func(a, b victim) int { return bytes.Compare(b.pos, a.pos) })
+	return victims, nil
+}
+
+// remove deletes the entries and all that is below them; see victims.
+func (r *Router) remove(ids []uint64) error {
+	victims, err := r.victims(ids)
+	if err != nil {
+		return err
+	}
+	return r.removeAll(victims)
+}
+
+func (r *Router) removeAll(victims []victim) error {
 	for len(victims) > 0 {
 		err := r.update(func(tx *store.Tx) error {
 			for len(victims) > 0 && tx.Size() < maxTransaction {

@@ -1,6 +1,10 @@
 package route
 
 import (
+	"context"
+	"strings"
+
+	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
@@ -8,19 +12,19 @@ import (
 // move writes an entry with its new name. The descendants that it has by the mirror,
 // and that the provider did not place elsewhere, follow it: they are noted in the same
 // transaction and moved by the function returned, nil if there are none.
-func (r *Router) move(tx *store.Tx, old, new *store.Record) (after func() error, err error) {
+func (r *Router) move(tx *store.Tx, old, new *store.Record) (next after, err error) {
 	followers, err := r.followers(tx, old)
 	if err != nil {
 		return nil, err
 	}
 	if len(followers) > 0 {
 		err = tx.AddRename(&store.Rename{UUID: old.UUID, From: old.DN, Followers: followers})
-		after = r.follow
+		next = r.follow
 	}
 	if err != nil {
 		return nil, err
 	}
-	return after, r.change(tx, old, new)
+	return next, r.change(tx, old, new)
 }
 
 // followers returns the entries that move with their container, parents first.
@@ -55,7 +59,7 @@ func (r *Router) followers(tx *store.Tx, container *store.Record) ([]uint64, err
 // follow moves the descendants of renamed containers after them, in bounded
 // transactions. A rename stays stored until its last follower has moved; what a crash
 // left is made up for when the next session begins.
-func (r *Router) follow() error {
+func (r *Router) follow(context.Context) error {
 	for {
 		more := false
 		err := r.update(func(tx *store.Tx) error {
@@ -81,9 +85,11 @@ func (r *Router) follow() error {
 					return unexpected("descendant of the renamed container", rename.UUID)
 				}
 				rename.Followers = rename.Followers[1:]
-				new := *old
-				new.DN = schema.Rebase(old.DN, rename.From, to)
-				if err := r.change(tx, old, &new); err != nil {
+				new, err := renamed(old, schema.Rebase(old.DN, rename.From, to))
+				if err != nil {
+					return err
+				}
+				if err := r.change(tx, old, new); err != nil {
 					return err
 				}
 			}
@@ -97,4 +103,25 @@ func (r *Router) follow() error {
 			return nil
 		}
 	}
+}
+
+// renamed returns the entry with another name, also in the operational attribute entryDN
+// (RFC 5020) if it has that.
+func renamed(old *store.Record, dn string) (*store.Record, error) {
+	new := *old
+	new.DN = dn
+	e, err := old.View()
+	if err != nil || !e.Has(attrEntryDN) {
+		return &new, err
+	}
+	attributes := make([]listener.Attribute, 0, e.Len())
+	for name, values := range e.All() {
+		a := listener.Attribute{Name: name, Values: values.Strings()}
+		if strings.EqualFold(name, attrEntryDN) {
+			a.Values = []string{dn}
+		}
+		attributes = append(attributes, a)
+	}
+	new.Attrs = listener.NewEntry(old.UUID, dn, attributes...).BER()
+	return &new, nil
 }

@@ -15,7 +15,21 @@
 // are written as they come. What takes a name is held back, and deletes are noted. At
 // the end all of it is written in an order that a directory could have been changed in:
 // names are left before they are taken, parents come before their children and go after
-// them, and descendants follow their container at once.
+// them, and descendants follow their container at once. A refresh in which the directory
+// was changed may have no such order; it is repeated then.
+//
+// # Subtrees
+//
+// Of a subtree that is renamed, moves in or goes, providers report the root only. Its
+// descendants are moved or removed with it, and what came with it is read from the
+// provider.
+//
+// # The guard
+//
+// A refresh that would remove more than the configured part of the mirror, or entries
+// that the provider still has, removes nothing. Its cookie is not stored, so that the
+// next refresh reports the same again, until the provider has recovered or somebody has
+// released the removes.
 //
 // # Walks
 //
@@ -66,6 +80,14 @@ type Config struct {
 	Fingerprint string
 	// Modules are routed to.
 	Modules []*Module
+	// Parents tells that the search finds containers too: then an entry without parent
+	// is one whose parent is yet to be reported.
+	Parents bool
+	// Limits of the removes that are made without being released.
+	Limits Limits
+	// Held is called when the guard holds back the removes of a refresh, and with the
+	// zero Guard when it no longer does. May be nil.
+	Held func(store.Guard)
 	// Queued is called after a transaction with the seq of its last change and the
 	// number of tasks it added, by the modules' names; zero says that the module's walk
 	// may go on. May be nil.
@@ -107,14 +129,24 @@ type Router struct {
 	ops   []op
 	bytes int
 
+	loadAll  bool     // the next session begins without the cookie
 	refresh  *refresh // nil: not in a refresh
-	progress atomic.Pointer[Progress]
+	provider syncrepl.Provider
+	guard    guard
+	repeats  int // of the refresh, in a row
+	// unfetched: a subtree could not be read, as its root has moved.
+	unfetched bool
+	progress  atomic.Pointer[Progress]
 
 	// Of the running transaction:
 	added map[string]int
 }
 
 var _ syncrepl.Sink = (*Router)(nil)
+
+// after is what has to follow a transaction, in transactions of its own; nil if nothing
+// has to.
+type after func(context.Context) error
 
 // op is one thing reported, not yet written.
 type op struct {
@@ -202,9 +234,15 @@ func (r *Router) Disconnected() {
 	r.setProgress(func(p *Progress) { p.Phase = PhaseConnecting })
 }
 
+// LoadAll makes the next session begin without the cookie, which is kept: a refresh of
+// everything there is, in which also entries may become older than they are mirrored. It
+// belongs to the sink's goroutine.
+func (r *Router) LoadAll() { r.loadAll = true }
+
 // Begin implements [syncrepl.Sink].
-func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, error) {
+func (r *Router) Begin(ctx context.Context, session syncrepl.Session) ([]byte, error) {
 	r.ops, r.bytes = r.ops[:0], 0
+	r.provider = session.Provider
 	var cookie []byte
 	filled := false
 	err := r.update(func(tx *store.Tx) error {
@@ -222,17 +260,20 @@ func (r *Router) Begin(_ context.Context, session syncrepl.Session) ([]byte, err
 				return err
 			}
 		}
-		cookie = append(cookie, sync.Cookie...)
+		if !r.loadAll {
+			cookie = append(cookie, sync.Cookie...)
+		}
 		return tx.DropHeld()
 	})
 	if err != nil {
 		return nil, err
 	}
-	r.refresh = nil
-	if err := r.follow(); err != nil {
+	r.refresh, r.loadAll = nil, false
+	if err := r.follow(ctx); err != nil {
 		return nil, err
 	}
-	if r.refresh = (&refresh{filled: filled}); !filled {
+	r.guard.begin()
+	if r.refresh = (&refresh{filled: filled, full: len(cookie) == 0}); !filled {
 		if r.refresh.fill, err = r.store.StartFill(); err != nil {
 			return nil, err
 		}
@@ -293,6 +334,9 @@ func (r *Router) Cookie(_ context.Context, cookie []byte) error {
 
 // ResetCookie implements [syncrepl.Sink].
 func (r *Router) ResetCookie(_ context.Context, cookie []byte, _ error) error {
+	if r.guard.holds {
+		cookie = nil // the one to go on from would leave out what is held
+	}
 	return r.update(func(tx *store.Tx) error { return setCookie(tx, cookie) })
 }
 
@@ -306,11 +350,11 @@ func setCookie(tx *store.Tx, cookie []byte) error {
 }
 
 // Flush implements [syncrepl.Sink]: it writes what was collected.
-func (r *Router) Flush(context.Context) error {
+func (r *Router) Flush(ctx context.Context) error {
 	ops := r.ops
 	received := uint64(0)
 	for len(ops) > 0 {
-		var after func() error // what has to follow in transactions of its own
+		var after after // what has to follow in transactions of its own
 		done := 0
 		err := r.update(func(tx *store.Tx) error {
 			for done < len(ops) && after == nil && tx.Size() < maxTransaction {
@@ -318,7 +362,7 @@ func (r *Router) Flush(context.Context) error {
 				if f := r.refresh; f != nil && f.fill != nil && (o.kind != opEntry || f.fill.Full()) {
 					after = f.endFill
 					if o.kind == opEntry {
-						after = f.fill.Write
+						after = f.writeFill
 					}
 					break
 				}
@@ -337,7 +381,9 @@ func (r *Router) Flush(context.Context) error {
 				case opDone:
 					after = r.finish
 				case opCookie:
-					err = setCookie(tx, o.cookie)
+					if !r.guard.holds {
+						err = setCookie(tx, o.cookie)
+					}
 				}
 				if err != nil {
 					return err
@@ -346,7 +392,7 @@ func (r *Router) Flush(context.Context) error {
 			return nil
 		})
 		if err == nil && after != nil {
-			err = after()
+			err = after(ctx)
 		}
 		if err != nil {
 			return err
@@ -355,6 +401,12 @@ func (r *Router) Flush(context.Context) error {
 	}
 	clear(r.ops)
 	r.ops = r.ops[:0]
+	if r.unfetched && received > 0 && r.refresh == nil {
+		r.unfetched = false
+		if err := r.fetch(ctx); err != nil {
+			return err
+		}
+	}
 	r.setProgress(func(p *Progress) {
 		p.Received += received
 		if r.refresh == nil && p.Phase == PhaseRefresh {
@@ -433,6 +485,9 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 		matches, err := c.matches(m)
 		if err != nil {
 			return tasks, err
+		}
+		if member && new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked {
+			matches = true // whether the members may leave is yet to be seen
 		}
 		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
 		switch {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -9,14 +10,50 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
-// finish ends the refresh: it writes what was held back, moves the descendants of
-// renamed containers, and removes what is gone. Until here the tree has every container
-// at its old name; so it tells whose descendants are whose.
-func (r *Router) finish() error {
+// finish ends the refresh. Removes that have to be held back are no longer part of it.
+func (r *Router) finish(ctx context.Context) error {
 	f := r.refresh
 	if f == nil {
 		return nil
 	}
+	if f.filled {
+		fetched, err := r.fetchHeld(ctx)
+		if err != nil {
+			return err
+		}
+		if err := r.checkRemoves(ctx); err != nil {
+			return err
+		}
+		if err := r.checkMoment(); err != nil {
+			return err
+		}
+		if err := r.settle(ctx); err != nil {
+			return err
+		}
+		return r.endFetches(fetched, f.full)
+	}
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	err := r.update(func(tx *store.Tx) error {
+		sync, err := tx.Sync()
+		if err != nil {
+			return err
+		}
+		sync.Filled = true
+		return tx.SetSync(sync)
+	})
+	if err == nil {
+		r.resumeWalks()
+	}
+	return err
+}
+
+// settle writes what was held back, moves the descendants of renamed containers, and
+// removes what is gone. Until here the tree has every container at its old name; so it
+// tells whose descendants are whose. The refresh is over then.
+func (r *Router) settle(ctx context.Context) error {
+	f := r.refresh
 	steps, err := r.order()
 	if err != nil {
 		return err
@@ -30,31 +67,18 @@ func (r *Router) finish() error {
 		for n < len(steps) && (steps[n].held == 0) == (steps[0].held == 0) {
 			n++
 		}
-		run := r.applyHeld
 		if steps[0].held == 0 {
-			run = r.removeDoomed
+			err = r.removeDoomed(steps[:n])
+		} else {
+			err = r.applyHeld(ctx, steps[:n])
 		}
-		if err := run(steps[:n]); err != nil {
+		if err != nil {
 			return err
 		}
 		steps = steps[n:]
 	}
 	r.refresh = nil
-	if f.filled {
-		return nil
-	}
-	err = r.update(func(tx *store.Tx) error {
-		sync, err := tx.Sync()
-		if err != nil {
-			return err
-		}
-		sync.Filled = true
-		return tx.SetSync(sync)
-	})
-	if err == nil {
-		r.resumeWalks()
-	}
-	return err
+	return nil
 }
 
 // heldFollowers returns the followers of the containers that were held back.
@@ -91,9 +115,9 @@ func (r *Router) heldFollowers(steps []step) (map[uint64][]uint64, error) {
 }
 
 // applyHeld writes the entries held back, each with its followers.
-func (r *Router) applyHeld(order []step) error {
+func (r *Router) applyHeld(ctx context.Context, order []step) error {
 	for len(order) > 0 {
-		var after func() error
+		var after after
 		err := r.update(func(tx *store.Tx) error {
 			for len(order) > 0 && after == nil && tx.Size() < maxTransaction {
 				new, err := tx.Held(order[0].held)
@@ -109,6 +133,9 @@ func (r *Router) applyHeld(order []step) error {
 				if err != nil {
 					return err
 				}
+				if r.guard.blocks(tx, new, r.baseKey) {
+					continue
+				}
 				if after, err = r.apply(tx, old, new); err != nil {
 					return err
 				}
@@ -116,7 +143,7 @@ func (r *Router) applyHeld(order []step) error {
 			return nil
 		})
 		if err == nil && after != nil {
-			err = after()
+			err = after(ctx)
 		}
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/filter"
@@ -39,9 +40,15 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 			return err // a container has moved without its descendants yet
 		}
 		walk := *m.walk
+		if walk.Held > 0 {
+			return nil
+		}
 		step, looked := r.enter, 0
 		iterate := tx.Walk
-		if walk.Leave {
+		switch {
+		case walk.Leave && !walk.Checked:
+			step = r.count
+		case walk.Leave:
 			step, iterate = r.leave, tx.WalkBack
 		}
 		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
@@ -59,11 +66,8 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 		walk.Done += uint64(looked)
 		next := &walk
 		if !more {
-			next = nil
-			if walk.Leave {
-				more = true
-				next = &store.Walk{Cause: walk.Cause}
-			}
+			next = r.nextPass(tx, m, &walk)
+			more = next != nil && next.Held == 0
 		}
 		state, err := tx.Module(m.Name)
 		if err != nil {
@@ -84,6 +88,38 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 		r.Queued(seq, map[string]int{m.Name: added})
 	}
 	return more, nil
+}
+
+// nextPass returns the pass after one that is complete, nil after the last one. Members
+// may leave when they were counted, and are not too many.
+func (r *Router) nextPass(tx *store.Tx, m *Module, walk *store.Walk) *store.Walk {
+	switch members := uint64(tx.CountMembers(m.number)); {
+	case !walk.Leave:
+		return nil
+	case walk.Checked && walk.Released > 0 && walk.Removes > walk.Released:
+		return &store.Walk{Cause: walk.Cause, Leave: true}
+	case walk.Checked:
+		return &store.Walk{Cause: walk.Cause}
+	case r.Limits.exceeded(walk.Removes, members):
+		return &store.Walk{Cause: walk.Cause, Leave: true, Held: walk.Removes, Examples: walk.Examples}
+	}
+	return &store.Walk{Cause: walk.Cause, Leave: true, Checked: true}
+}
+
+// count counts the members that are to leave.
+func (r *Router) count(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+	if !tx.IsMember(m.number, id) {
+		return 0, nil
+	}
+	record, matches, err := match(tx, m, id)
+	if err != nil || matches {
+		return 0, err
+	}
+	walk.Removes++
+	if len(walk.Examples) < maxExamples {
+		walk.Examples = append(walk.Examples, strings.Clone(record.DN))
+	}
+	return 0, nil
 }
 
 // enter tells the module of an entry that matches and that it does not know.
@@ -111,6 +147,11 @@ func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (in
 	record, matches, err := match(tx, m, id)
 	if err != nil || matches {
 		return 0, err
+	}
+	if walk.Released > 0 {
+		if walk.Removes++; walk.Removes > walk.Released {
+			return 0, nil // more than was released: it is counted again
+		}
 	}
 	if err := tx.SetMember(m.number, id, false); err != nil {
 		return 0, err

@@ -15,6 +15,7 @@
 //	held      n                        an entry that waits for the end of the refresh
 //	heldUUIDs sync UUID                n
 //	heldNames tree key                 n
+//	fetches   sync UUID                (nothing): an entry that came with a subtree yet to be read
 //	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
 //
@@ -80,11 +81,12 @@ var (
 	bucketHeldUUIDs = []byte("heldUUIDs")
 	bucketHeldNames = []byte("heldNames")
 	bucketRenames   = []byte("renames")
+	bucketFetches   = []byte("fetches")
 	bucketModules   = []byte("modules")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
-		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketRenames, bucketModules,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules,
 	}
 )
 
@@ -115,6 +117,15 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// OpenExisting opens the state file in dir if there is one. The error is fs.ErrNotExist
+// when there is none.
+func OpenExisting(dir string) (*Store, error) {
+	if _, err := os.Stat(filepath.Join(dir, FileName)); err != nil {
+		return nil, fmt.Errorf("state file: %w", err)
+	}
+	return Open(dir)
 }
 
 func (s *Store) prepare(path string) error {

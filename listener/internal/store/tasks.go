@@ -178,6 +178,15 @@ type Walk struct {
 	Pos []byte `json:"pos,omitempty"`
 	// Done counts the entries looked at in this pass.
 	Done uint64 `json:"done"`
+	// Checked tells that the members which Leave removes were counted, and may go. Before
+	// that, Removes is how many were found, and Examples are names of some of them.
+	Checked  bool     `json:"checked,omitempty"`
+	Removes  uint64   `json:"removes,omitempty"`
+	Examples []string `json:"examples,omitempty"`
+	// Held is their number while they are too many to go.
+	Held uint64 `json:"held,omitempty"`
+	// Released is the number that may go because somebody released it; zero: any.
+	Released uint64 `json:"released,omitempty"`
 }
 
 // Module returns the state of the module instance, nil if it has none.

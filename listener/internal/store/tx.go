@@ -17,7 +17,7 @@ type Tx struct {
 	size  int // bytes written so far, about
 
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
-	held, heldUUIDs, heldNames                                                       *bbolt.Bucket
+	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
 
 	counters      Counters
 	countersDirty bool
@@ -36,7 +36,7 @@ func newTx(b *bbolt.Tx) *Tx {
 		b: b, meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
 		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
-		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames),
+		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
 		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
 	}
 	tx.entries.FillPercent = 0.95 // keys are appended
