@@ -21,7 +21,9 @@ type commandLine struct {
 	file    string
 }
 
-func (c *commandLine) config() (*config.Config, error) { return loadConfig(c.file, c.modules) }
+func (c *commandLine) config() (*config.Config, error) {
+	return loadConfig(Options{ConfigFile: c.file}, c.modules)
+}
 
 func (c *commandLine) run() *cobra.Command {
 	var once bool

@@ -2,7 +2,7 @@
 // mirror, the router and the dispatcher that calls the modules.
 //
 // A program with modules of its own is one line; see [Main]. A program that embeds
-// the engine uses [New] and [Daemon.Run].
+// the engine uses [New] and [Daemon.Run]; Example_embedded shows one.
 package daemon
 
 import (
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,8 +40,12 @@ var ErrOwed = errors.New("calls are left")
 
 // Options for [New].
 type Options struct {
-	// ConfigFile is the path of the YAML configuration. Required.
+	// ConfigFile is the path of the YAML configuration. Required, unless there is Config;
+	// then it need not exist, but stands in messages, and relative paths are relative to
+	// its directory. Default then: the working directory.
 	ConfigFile string
+	// Config is the YAML configuration itself, in place of that in ConfigFile.
+	Config []byte
 	// Once makes Run return when the mirror is up to date and everything is delivered
 	// or was set aside.
 	Once bool
@@ -49,6 +54,20 @@ type Options struct {
 	// Progress takes a line for people that is rewritten while the directory is
 	// loaded, such as a terminal. Default: progress is logged every few seconds.
 	Progress io.Writer
+
+	// RefreshDone is called when a session's refresh is complete and in the mirror, whose
+	// content is that of the provider then; see [Daemon.Entries] for entries. It is called
+	// again for each session. The modules' calls that follow from the refresh may still be
+	// owed. Default: nobody is told.
+	//
+	// RefreshDone and CookieChanged are called one at a time, and nothing is read from the
+	// provider meanwhile: for RefreshDone, the mirror stands still. A panic ends Run with
+	// an error.
+	RefreshDone func(entries iter.Seq2[*listener.Entry, error])
+	// CookieChanged is called with a cookie that is stored together with all that it stands
+	// for; nil: the next session loads everything. In quick succession not each cookie is
+	// stored. The bytes are the callee's. Default: nobody is told.
+	CookieChanged func(cookie []byte)
 }
 
 // Daemon is a listenerd that can be run once.
@@ -59,6 +78,7 @@ type Daemon struct {
 	started time.Time
 
 	store   *store.Store
+	mirror  atomic.Pointer[store.Store] // the same while Run has it open
 	router  *route.Router
 	sink    *sink
 	routed  []*route.Module
@@ -74,7 +94,7 @@ type Daemon struct {
 // New reads the configuration. An error that lists its mistakes is of the kind that
 // the user has to mend; nothing was touched then.
 func New(o Options, modules ...listener.Module) (*Daemon, error) {
-	c, err := loadConfig(o.ConfigFile, modules)
+	c, err := loadConfig(o, modules)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +110,18 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	return d, nil
 }
 
-func loadConfig(path string, modules []listener.Module) (*config.Config, error) {
-	return config.Load(path, modules, func(text string) error {
+func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
+	checkFilter := func(text string) error {
 		_, err := filter.Compile(text)
 		return err
-	})
+	}
+	if o.Config == nil {
+		return config.Load(o.ConfigFile, modules, checkFilter)
+	}
+	if o.ConfigFile == "" {
+		o.ConfigFile = "configuration"
+	}
+	return config.Parse(o.Config, o.ConfigFile, modules, checkFilter)
 }
 
 // Run follows the directory and calls the modules until ctx ends; then it lets calls
@@ -105,6 +132,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
+	d.mirror.Store(d.store)
+	defer d.mirror.Store(nil)
 
 	consumer, err := syncrepl.New(d.consumerConfig())
 	if err != nil {
@@ -141,7 +170,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	defer serving.Wait()
 	defer func() { err = errors.Join(err, server.Close()) }()
-	d.sink = newSink(d.router, d.store, d.config.LDAP.FullReloadInterval, d.log)
+	d.sink = d.newSink()
 	return d.follow(ctx, consumer)
 }
 

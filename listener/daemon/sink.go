@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"sync/atomic"
@@ -25,10 +26,12 @@ const (
 type router interface {
 	syncrepl.Sink
 	LoadAll()
+	Holds() bool
 }
 
 // sink stands between the consumer and the router, which does the work. It lets a
-// session begin without the cookie when a full reload is due.
+// session begin without the cookie when a full reload is due, and tells the program
+// that embeds the daemon what has become durable.
 type sink struct {
 	router
 	store    *store.Store
@@ -37,22 +40,35 @@ type sink struct {
 	jitter   time.Duration // added to it
 	started  time.Time
 
+	refreshDone   func()
+	cookieChanged func([]byte)
+
 	// Used by the consumer's goroutine only.
-	full bool // the running refresh is a full load
-	done bool // the refresh was completed since the last Flush
+	full   bool   // the running refresh is a full load
+	done   bool   // the refresh was completed since the last Flush
+	cookie []byte // the last one since then
 
 	retryAt atomic.Pointer[time.Time] // not before, because a full reload broke down
 }
 
-func newSink(to router, s *store.Store, interval time.Duration, log *zap.Logger) *sink {
-	return &sink{
-		router: to, store: s, log: log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
+func (d *Daemon) newSink() *sink {
+	interval := d.config.LDAP.FullReloadInterval
+	s := &sink{
+		router: d.router, store: d.store, log: d.log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
+		refreshDone: func() {}, cookieChanged: d.opts.CookieChanged,
 	}
+	if tell := d.opts.RefreshDone; tell != nil {
+		s.refreshDone = func() { tell(d.Entries()) }
+	}
+	if s.cookieChanged == nil {
+		s.cookieChanged = func([]byte) {}
+	}
+	return s
 }
 
 // Begin implements [syncrepl.Sink].
 func (s *sink) Begin(ctx context.Context, session syncrepl.Session) ([]byte, error) {
-	s.done = false
+	s.done, s.cookie = false, nil
 	due, err := s.overdue()
 	if err != nil {
 		return nil, err
@@ -93,16 +109,47 @@ func (s *sink) RefreshDone(ctx context.Context) error {
 	return s.router.RefreshDone(ctx)
 }
 
-// Flush implements [syncrepl.Sink].
-func (s *sink) Flush(ctx context.Context) error {
-	if err := s.router.Flush(ctx); err != nil || !s.done {
+// Cookie implements [syncrepl.Sink].
+func (s *sink) Cookie(ctx context.Context, cookie []byte) error {
+	s.cookie = bytes.Clone(cookie)
+	return s.router.Cookie(ctx, cookie)
+}
+
+// ResetCookie implements [syncrepl.Sink].
+func (s *sink) ResetCookie(ctx context.Context, cookie []byte, reason error) error {
+	if err := s.router.ResetCookie(ctx, cookie, reason); err != nil {
 		return err
 	}
-	s.done = false
-	if !s.full {
-		return nil
+	s.cookieChanged(bytes.Clone(cookie))
+	return nil
+}
+
+// Flush implements [syncrepl.Sink].
+func (s *sink) Flush(ctx context.Context) error {
+	if err := s.router.Flush(ctx); err != nil {
+		return err
 	}
-	s.full = false
+	if s.done && s.full {
+		if err := s.noteLoad(); err != nil {
+			return err
+		}
+	}
+	if s.done {
+		s.done, s.full = false, false
+		s.refreshDone()
+	}
+	if s.cookie != nil {
+		cookie := s.cookie
+		s.cookie = nil
+		if !s.Holds() { // else it was not stored
+			s.cookieChanged(cookie)
+		}
+	}
+	return nil
+}
+
+// noteLoad stores that everything was loaded.
+func (s *sink) noteLoad() error {
 	s.retryAt.Store(nil)
 	return s.store.Update(func(tx *store.Tx) error {
 		sync, err := tx.Sync()

@@ -24,6 +24,30 @@ import (
 // password file and looks at whether state_dir is a directory; it writes nothing
 // and opens no connection.
 func Load(path string, modules []listener.Module, checkFilter func(string) error) (*Config, error) {
+	return load(path, modules, checkFilter, func(l *loader) []byte {
+		data, _, err := readFile(path, maxFileSize)
+		if err != nil {
+			l.problems.add(0, "cannot read the configuration: %v", err)
+		}
+		return data
+	})
+}
+
+// Parse is [Load] for a configuration that is at hand. path is where it comes from: it
+// stands in messages, and relative paths are relative to its directory. The file need
+// not exist.
+func Parse(data []byte, path string, modules []listener.Module, checkFilter func(string) error) (*Config, error) {
+	return load(path, modules, checkFilter, func(l *loader) []byte {
+		if len(data) > maxFileSize {
+			l.problems.add(0, "cannot read the configuration: it is too large")
+			return nil
+		}
+		return append([]byte{}, data...)
+	})
+}
+
+// load checks what read returns; nil says that it has reported why there is nothing.
+func load(path string, modules []listener.Module, checkFilter func(string) error, read func(*loader) []byte) (*Config, error) {
 	l := &loader{
 		problems:    collector{file: path},
 		warnings:    collector{file: path},
@@ -39,7 +63,7 @@ func Load(path string, modules []listener.Module, checkFilter func(string) error
 		}
 		l.registered[name] = m
 	}
-	config := l.load(path)
+	config := l.load(path, read)
 	if problems := l.problems.sorted(); len(problems) > 0 {
 		return nil, problems
 	}
@@ -58,16 +82,15 @@ type loader struct {
 	warnings    collector
 }
 
-func (l *loader) load(path string) *Config {
+func (l *loader) load(path string, read func(*loader) []byte) *Config {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		l.problems.add(0, "find the working directory, which the path is relative to: %v", err)
 		return nil
 	}
 	l.dir = filepath.Dir(absolute)
-	data, _, err := readFile(path, maxFileSize)
-	if err != nil {
-		l.problems.add(0, "cannot read the configuration: %v", err)
+	data := read(l)
+	if data == nil {
 		return nil
 	}
 	l.problems.lines = bytes.Count(data, []byte("\n")) + 1

@@ -180,6 +180,10 @@ func (r *Router) setGuard(g store.Guard) error {
 	return nil
 }
 
+// Holds tells whether the removes of the last refresh are held back, so that no cookie is
+// stored. It belongs to the sink's goroutine.
+func (r *Router) Holds() bool { return r.guard.holds }
+
 // Holds tells whether the removes of the last refresh, or those of a module's walk, are
 // held back.
 func Holds(s *store.Store) (holds bool, err error) {
