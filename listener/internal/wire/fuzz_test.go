@@ -86,6 +86,71 @@ func FuzzControl(f *testing.F) {
 	})
 }
 
+// FuzzControlValue decodes the values of the Sync State and Sync Done controls.
+func FuzzControlValue(f *testing.F) {
+	for state := range 5 {
+		f.Add(element(tagSequence, enum(state), str(uuid16)))
+	}
+	f.Add(element(tagSequence, enum(1), str(uuid16), str("c")))
+	f.Add(element(tagSequence, enum(1), str(uuid16[1:])))
+	f.Add(element(tagSequence))
+	f.Add(element(tagSequence, str("c"), boolean(true)))
+	f.Add(element(tagSequence, boolean(true), str("c")))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		m, err := decodeFrame(message(searchID, searchEntry("cn=a", attributes("cn", "a")), control(oidSyncState, value)))
+		switch {
+		case err != nil && !errors.Is(err, ErrProtocol):
+			t.Error(err)
+		case err == nil:
+			inside(t, value, m.Cookie)
+			inside(t, value, m.UUID[:])
+			if !m.HasState || m.State > StateDelete {
+				t.Errorf("%+v", m)
+			}
+		}
+		m, err = decodeFrame(message(searchID, searchDone(0), control(oidSyncDone, value)))
+		switch {
+		case err != nil && !errors.Is(err, ErrProtocol):
+			t.Error(err)
+		case err == nil:
+			inside(t, value, m.Cookie)
+			if !m.Done.SyncDone {
+				t.Errorf("%+v", m)
+			}
+		}
+	})
+}
+
+// FuzzFrame reads the header of a message: the length is that of a whole message within
+// the limit, and does not change when more of it is there.
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte{0x30, 0x05, 0x02, 0x01, 0x01})
+	f.Add([]byte{0x30, 0x84, 0, 0, 0, 0x10})
+	f.Add([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff})
+	f.Add([]byte{0x30, 0x80})
+	f.Add([]byte{0x30, 0x85, 0, 0, 0, 0, 1})
+	f.Add([]byte("HTTP/1.1 400 Bad Request"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const limit = 1 << 20
+		known := 0
+		for end := range len(b) + 1 {
+			n, err := frameLength(b[:end], limit)
+			switch {
+			case err != nil:
+				if n != 0 || known != 0 || !errors.Is(err, ErrProtocol) {
+					t.Fatalf("after %d octets: %d, %v", end, n, err)
+				}
+				return
+			case known != 0 && n != known:
+				t.Fatalf("%d octets, then %d", known, n)
+			case n < 0 || n > limit || n > 0 && end < 2:
+				t.Fatalf("after %d octets: %d", end, n)
+			}
+			known = n
+		}
+	})
+}
+
 // FuzzInfo decodes the value of a Sync Info message.
 func FuzzInfo(f *testing.F) {
 	f.Add(element(tagNewCookie, []byte("n")))
