@@ -63,7 +63,7 @@ func (b branch) move(dn, parent string) string {
 }
 
 func (b branch) config(s *dirsrvtest.Server) Config {
-	return Config{URIs: []string{s.URI()}, Base: b.base, BindDN: slapdtest.ListenerDN, Password: slapdtest.ListenerPassword}
+	return Config{URIs: []string{s.URI()}, Base: b.base, BindDN: slapdtest.ListenerDN, Password: slapdtest.ListenerPassword, Timeout: patience}
 }
 
 func synchronize(t testing.TB, cfg Config, m *mirror) {
