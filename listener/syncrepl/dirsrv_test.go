@@ -28,6 +28,7 @@ func TestDirsrv(t *testing.T) {
 		{"Scenario25ManyOfflineDeletes", dirsrvManyOfflineDeletes},
 		{"OfflineChanges", dirsrvOfflineChanges},
 		{"Containers", dirsrvContainers},
+		{"Scenario8Subtrees", dirsrvSubtrees},
 		{"ForeignCookie", dirsrvForeignCookie},
 		{"NarrowFilter", dirsrvNarrowFilter},
 		{"NarrowScope", dirsrvNarrowScope},

@@ -21,7 +21,7 @@ type Provider interface {
 	// content, by a sync search in the mode RefreshOnly, and hands them to take in
 	// batches of a few MiB, in the provider's order. An entry and its bytes are valid
 	// during the call, whose error ends Subtree and is returned. That there is no such
-	// entry is no error: nothing is taken.
+	// entry is no error: nothing is taken; as with a scope that has no subtrees.
 	Subtree(ctx context.Context, base string, take func([]Entry) error) error
 
 	// There tells which of the entries are part of the searched content, by a search for
@@ -51,6 +51,9 @@ var _ Provider = (*provider)(nil)
 
 // Subtree implements [Provider].
 func (p *provider) Subtree(ctx context.Context, base string, take func([]Entry) error) error {
+	if p.c.cfg.Scope != ScopeSub {
+		return nil // nothing that is below an entry is part of it
+	}
 	l, err := p.c.open(ctx, p.uri)
 	if err != nil {
 		return &providerError{err}

@@ -16,7 +16,8 @@ import (
 // not report: those that moved in with it. An entry that is added has none. A refresh may
 // tell of it later, when there are some which it reports as well: they are read twice.
 func cameWithSubtree(e *listener.Entry) bool {
-	return strings.EqualFold(e.Get(attrHasSubordinates), "TRUE")
+	number := e.Get(attrNumSubordinates)
+	return strings.EqualFold(e.Get(attrHasSubordinates), "TRUE") || number != "" && number != "0"
 }
 
 // fetch reads the subtrees that came live with their roots, and writes each as a refresh

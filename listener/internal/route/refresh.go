@@ -138,13 +138,15 @@ func (r *Router) outdated(before, now *listener.Entry) bool {
 
 // Attributes are the operational attributes that routing goes by: where they are missing,
 // it does without.
-var Attributes = []string{attrEntryCSN, attrHasSubordinates}
+var Attributes = []string{attrEntryCSN, attrHasSubordinates, attrNumSubordinates}
 
-// Operational attributes: of OpenLDAP, RFC 5020 and X.501.
+// Operational attributes: of OpenLDAP, X.501, 389 DS, RFC 5020, 389 DS.
 const (
 	attrEntryCSN        = "entryCSN"
-	attrEntryDN         = "entryDN"
 	attrHasSubordinates = "hasSubordinates"
+	attrNumSubordinates = "numSubordinates"
+	attrEntryDN         = "entryDN"
+	attrDSEntryDN       = "dsEntryDN"
 )
 
 // sameAttributes compares all attributes, operational ones too, as sets of values.

@@ -105,19 +105,19 @@ func (r *Router) follow(context.Context) error {
 	}
 }
 
-// renamed returns the entry with another name, also in the operational attribute entryDN
-// (RFC 5020) if it has that.
+// renamed returns the entry with another name, also in the operational attributes that
+// tell it, if it has those.
 func renamed(old *store.Record, dn string) (*store.Record, error) {
 	new := *old
 	new.DN = dn
 	e, err := old.View()
-	if err != nil || !e.Has(attrEntryDN) {
+	if err != nil || !e.Has(attrEntryDN) && !e.Has(attrDSEntryDN) {
 		return &new, err
 	}
 	attributes := make([]listener.Attribute, 0, e.Len())
 	for name, values := range e.All() {
 		a := listener.Attribute{Name: name, Values: values.Strings()}
-		if strings.EqualFold(name, attrEntryDN) {
+		if strings.EqualFold(name, attrEntryDN) || strings.EqualFold(name, attrDSEntryDN) {
 			a.Values = []string{dn}
 		}
 		attributes = append(attributes, a)
