@@ -250,6 +250,24 @@ var scenarios = []scenario{
 		before: [][2]string{{"modify ou=w", "modify ou=u"}, {"modify ou=w", "modify uid=x,ou=w"}, {"modify ou=u", "modify uid=a,ou=u"},
 			{"modify ou=u", "modify uid=b,ou=u"}, {"modify ou=u", "modify uid=same,ou=u"}},
 	}, {
+		name: "7_ChildMovesToNextOwnerOfName", prepare: func(d *directory, at string) {
+			d.unit("u", at)
+			d.unit("v", at)
+			d.person("moves", "ou=u,"+at)
+			d.person("same", "ou=u,"+at) // moves too, to the name that it had
+			d.person("stays", "ou=u,"+at)
+		},
+		change: func(d *directory, at string) calls {
+			u, v, moves, stays := d.read("ou=u,"+at), d.read("ou=v,"+at), d.read("uid=moves,ou=u,"+at), d.read("uid=stays,ou=u,"+at)
+			_, w := d.rename("ou=u,"+at, "ou=w", "")
+			_, next := d.rename("ou=v,"+at, "ou=u", "")
+			_, moved := d.rename("uid=moves,ou=w,"+at, "uid=moved", next.dn)
+			d.rename("uid=same,ou=w,"+at, "uid=same", next.dn)
+			narrow := []string{modify(moves, moved, "uid"), modify(stays, d.read("uid=stays,ou=w,"+at))}
+			return calls{append([]string{modify(u, w, "ou"), modify(v, next, "ou")}, narrow...), narrow}
+		},
+		before: [][2]string{{"modify ou=w", "modify ou=u"}, {"modify ou=w", "modify uid=stays,ou=w"}, {"modify ou=u", "modify uid=moved,ou=u"}},
+	}, {
 		name: "7_ContainerRenameAndChangesBelow", prepare: func(d *directory, at string) {
 			d.unit("u", at)
 			d.person("changed", "ou=u,"+at)
