@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	numberOfCrashes = flag.Int("crashes", 30, "how often TestKilledDaemon kills the daemon, per server")
-	crashSeed       = flag.Uint64("crashseed", 0, "seed of TestKilledDaemon; 0: another one each time")
+	numberOfCrashes = flag.Int("crashes", 30, "how often TestScenario16KilledDaemon kills the daemon, per server")
+	crashSeed       = flag.Uint64("crashseed", 0, "seed of TestScenario16KilledDaemon; 0: another one each time")
 )
 
 func newRandom(t testing.TB) *rand.Rand {
@@ -165,7 +165,7 @@ func (f follower) withoutRepetitions(docs []event.Document, crashes []crashed) (
 
 // checkCrashes checks all journals against what DESIGN promises, and their outcome
 // against the directory. The order among entries is left out if the tree was changed
-// while a refresh ran: then no order may be right (see TestKilledDaemon).
+// while a refresh ran: then no order may be right (see TestScenario16KilledDaemon).
 func checkCrashes(t testing.TB, s *site, d *directory, crashes []crashed, order bool) {
 	t.Helper()
 	for _, f := range followers {
@@ -188,7 +188,7 @@ func checkCrashes(t testing.TB, s *site, d *directory, crashes []crashed, order 
 // While a refresh runs only attributes are changed, except in one case: slapd's
 // refresh is no snapshot, and tells of an entry that has a name now before it tells
 // of the one that had it.
-func TestKilledDaemon(t *testing.T) {
+func TestScenario16KilledDaemon(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -238,7 +238,7 @@ func TestKilledDaemon(t *testing.T) {
 
 // A daemon that is killed again and again during its first load and its first walk
 // gets there all the same.
-func TestKilledDuringFirstLoad(t *testing.T) {
+func TestScenario16KilledDuringFirstLoad(t *testing.T) {
 	t.Parallel()
 	slapd := slapdtest.Start(t, slapdtest.WithLDIF(slapdtest.People(3000, 2)))
 	d := newDirectory(t, slapd)

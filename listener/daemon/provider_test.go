@@ -2,11 +2,13 @@ package daemon_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/slapdtest"
 )
 
@@ -17,7 +19,7 @@ import (
 var survivesKill = slapdtest.Checkpoint(1, 1)
 
 // The daemon outlives its server: it waits while there is none, and catches up.
-func TestProviderRestarts(t *testing.T) {
+func TestScenario16ProviderRestarts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -72,8 +74,58 @@ func TestProviderRestarts(t *testing.T) {
 	}
 }
 
+// The server is killed at random moments of refreshes: first while the empty mirror is
+// filled, then while everything is loaded again. The daemon waits for it, starts the
+// refresh anew, and nothing is lost or taken for deleted.
+func TestScenario16SlapdKilledInRefresh(t *testing.T) {
+	t.Parallel()
+	slapd := slapdtest.Start(t, slapdtest.WithLDIF(slapdtest.People(3000, 3)), survivesKill)
+	s := newSite(t)
+	s.configure(slapd, instances()...)
+	text, err := os.ReadFile(s.path("listenerd.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("listenerd.yaml", strings.Replace(string(text), "state_dir:", "  full_reload_interval: 1h\nstate_dir:", 1))
+	rng := newRandom(t)
+	d := newDirectory(t, slapd)
+	inRefresh := 0
+	for i := range 8 {
+		if i > 0 {
+			s.age(2 * time.Hour)
+		}
+		d.modify(slapdtest.ListenerDN, []string{"description", fmt.Sprint("round ", i)})
+		r := s.start()
+		r.until("it is connected", func() bool { status, ok := r.status(); return ok && status.Phase != "connecting" })
+		<-time.After(randomTime(rng, 100*time.Millisecond))
+		status, _ := r.status()
+		if err := slapd.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if status.Phase == "refresh" {
+			inRefresh++
+		}
+		r.until("it notices", func() bool { status, ok := r.status(); return ok && status.LastError != "" })
+		if err := slapd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		d = newDirectory(t, slapd)
+		d.unit(fmt.Sprint("after-", i), base)
+		r.caughtUp(d)
+		r.stop()
+	}
+	t.Logf("%d of the kills were in a refresh", inRefresh)
+	s.mustOnce()
+	checkReplicas(t, s, d)
+	for _, doc := range s.journal("all") {
+		if doc.Call == listener.KindRemove {
+			t.Errorf("%s was removed", doc.DN)
+		}
+	}
+}
+
 // Both at once: the server and the daemon are killed, in either order.
-func TestProviderAndDaemonKilled(t *testing.T) {
+func TestScenario16ProviderAndDaemonKilled(t *testing.T) {
 	t.Parallel()
 	slapd := slapdtest.Start(t, slapdtest.SessionLog(1000), survivesKill)
 	s := newSite(t)

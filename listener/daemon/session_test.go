@@ -148,3 +148,34 @@ func TestMaxMessageSize(t *testing.T) {
 	s.mustOnce()
 	expectKinds(t, "with it", s.journal("people"), "initialize", "pre_run", "create uid=large", "post_run")
 }
+
+// Another search means that everything is loaded again and compared: modules are told
+// what it brings and what it leaves out, and nothing else.
+func TestScenario19SearchChanged(t *testing.T) {
+	t.Parallel()
+	server := slapdtest.Start(t, slapdtest.SessionLog(100))
+	d := newDirectory(t, server)
+	one, two := d.unit("one", base).dn, d.unit("two", base).dn
+	d.person("ada", one)
+	d.person("bob", two)
+	s := newSite(t)
+	told := 0
+	run := func(what, search string, want ...string) {
+		t.Helper()
+		s.write("listenerd.yaml", "ldap:\n"+search+followOf(server)+"state_dir: state\nmodules:\n"+
+			instance("people", "jsonl", "ldap_filter: (objectClass=inetOrgPerson)"))
+		for range 2 { // the second time, nothing has changed
+			s.mustOnce()
+			docs := s.journal("people")
+			expectKinds(t, what, docs[told:], want...)
+			told, want = len(docs), nil
+		}
+	}
+	run("at first", "  base: "+base+"\n", "initialize", "pre_run", "create uid=ada", "create uid=bob", "post_run")
+	run("another base", "  base: "+one+"\n", "pre_run", "remove uid=bob", "post_run")
+	run("another filter", "  base: "+base+"\n  filter: (|(!(objectClass=inetOrgPerson))(uid=bob))\n",
+		"pre_run", "create uid=bob", "remove uid=ada", "post_run")
+	run("another scope", "  base: "+one+"\n  scope: one\n", "pre_run", "create uid=ada", "remove uid=bob", "post_run")
+	run("other attributes", "  base: "+one+"\n  scope: one\n  attributes: ['*']\n")
+	run("fewer attributes", "  base: "+one+"\n  scope: one\n  attributes: [objectClass, cn, sn]\n", "pre_run", "modify uid=ada", "post_run")
+}

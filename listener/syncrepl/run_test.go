@@ -366,7 +366,7 @@ func TestBindTimeout(t *testing.T) {
 }
 
 // The cookie is dropped only when all providers were behind it for long enough.
-func TestProviderBehind(t *testing.T) {
+func TestScenario13ProviderBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := loaded(t)
 		behind := ending(result(53))

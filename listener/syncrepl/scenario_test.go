@@ -292,7 +292,7 @@ func TestCookieUnknownToTheProvider(t *testing.T) {
 }
 
 // 389 DS ends a refreshOnly session as if it had listed what is present.
-func Test389RefreshOnlyTwice(t *testing.T) {
+func TestScenario24RefreshOnlyTwiceScripted(t *testing.T) {
 	noLeaks(t)
 	m := newMirror(t)
 	cfg, s := play(t,
@@ -338,7 +338,7 @@ func TestCookiesOfSeveralProviders(t *testing.T) {
 	}
 }
 
-func TestReferralIsReportedOnce(t *testing.T) {
+func TestScenario18ReferralIsReportedOnce(t *testing.T) {
 	m := loaded(t)
 	var events []Event
 	ref := tlv(0x73, text("ldap://other/ou=x"), text("ldap://more"))

@@ -22,7 +22,7 @@ func slapdConfig(s *slapdtest.Server) Config {
 	}
 }
 
-func TestSlapdFullLoad(t *testing.T) {
+func TestScenario1EmptyStore(t *testing.T) {
 	noLeaks(t)
 	s := slapdtest.Start(t, slapdtest.WithLDIF(slapdtest.People(1000, 1)))
 	found, err := s.Client(t).Search(ldap.NewSearchRequest(slapdtest.BaseDN, ldap.ScopeWholeSubtree, 0, 0, 0, false,
@@ -71,7 +71,7 @@ func TestSlapdFullLoad(t *testing.T) {
 	})
 }
 
-func TestSlapdNoChangeResume(t *testing.T) {
+func TestScenario2NoChangeResume(t *testing.T) {
 	noLeaks(t)
 	s := slapdtest.Start(t)
 	m := newMirror(t)
@@ -94,7 +94,7 @@ func TestSlapdNoChangeResume(t *testing.T) {
 	}
 }
 
-func TestSlapdLiveChanges(t *testing.T) {
+func TestScenario3LiveChanges(t *testing.T) {
 	noLeaks(t)
 	s := slapdtest.Start(t)
 	m := newMirror(t)
@@ -129,7 +129,7 @@ func TestSlapdLiveChanges(t *testing.T) {
 	}
 }
 
-func TestSlapdOfflineChanges(t *testing.T) {
+func TestScenario3OfflineChanges(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		opts    []slapdtest.Option
@@ -191,10 +191,11 @@ func TestSlapdOfflineChanges(t *testing.T) {
 }
 
 // A delete is all that happened: the refresh has no entries.
-func TestSlapdOfflineDelete(t *testing.T) {
+func TestScenario4OfflineDelete(t *testing.T) {
 	for name, opts := range map[string][]slapdtest.Option{
-		"WithoutSessionLog": nil,
-		"WithSessionLog":    {slapdtest.SessionLog(1000)},
+		"WithoutSessionLog":       nil,
+		"WithSessionLog":          {slapdtest.SessionLog(1000)},
+		"SessionLogLostByRestart": {slapdtest.SessionLog(1000)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := slapdtest.Start(t, opts...)
@@ -205,6 +206,9 @@ func TestSlapdOfflineDelete(t *testing.T) {
 				t.Fatal(err)
 			}
 			e.del(dn)
+			if name == "SessionLogLostByRestart" {
+				s.Restart(t)
+			}
 			m.calls()
 			if err := once(t, slapdConfig(s), m); err != nil {
 				t.Fatal(err)
@@ -219,7 +223,7 @@ func TestSlapdOfflineDelete(t *testing.T) {
 	}
 }
 
-func TestSlapdLostCookie(t *testing.T) {
+func TestScenario11LostCookie(t *testing.T) {
 	s := slapdtest.Start(t)
 	e := newEdit(t, s)
 	gone := e.add("cn=gone")
@@ -236,7 +240,7 @@ func TestSlapdLostCookie(t *testing.T) {
 	m.expect("begin", "sweep 1", "refreshed", "cookie "+m.savedCookie())
 }
 
-func TestSlapdGarbageAndForeignCookie(t *testing.T) {
+func TestScenario12GarbageAndForeignCookie(t *testing.T) {
 	for name, cookie := range map[string]string{
 		"Garbage": "not a cookie\x00\xff",
 		"Foreign": "rid=000,csn=20200101000000.000000Z#000000#fff#000000",
@@ -268,7 +272,7 @@ func TestSlapdGarbageAndForeignCookie(t *testing.T) {
 	}
 }
 
-func TestSlapdCookieNewerThanProvider(t *testing.T) {
+func TestScenario13CookieNewerThanProvider(t *testing.T) {
 	s := slapdtest.Start(t)
 	m := newMirror(t)
 	if err := once(t, slapdConfig(s), m); err != nil {
@@ -310,9 +314,9 @@ func TestSlapdErrorsForPeople(t *testing.T) {
 			}
 		})
 	}
-	check("SizeLimit", func(*Config) {}, ErrSizeLimit, s.URI(), "20 entries", slapdtest.ListenerDN)
-	check("WrongPassword", func(c *Config) { c.Password = "wrong-secret" }, ErrInvalidCredentials, s.URI(), slapdtest.ListenerDN)
-	check("BaseMissing", func(c *Config) { c.Base = "ou=nowhere," + c.Base }, ErrBaseMissing, s.URI(), "ou=nowhere,")
+	check("14_SizeLimit", func(*Config) {}, ErrSizeLimit, s.URI(), "20 entries", slapdtest.ListenerDN)
+	check("22_WrongPassword", func(c *Config) { c.Password = "wrong-secret" }, ErrInvalidCredentials, s.URI(), slapdtest.ListenerDN)
+	check("10_BaseMissing", func(c *Config) { c.Base = "ou=nowhere," + c.Base }, ErrBaseMissing, s.URI(), "ou=nowhere,")
 	check("Unreachable", func(c *Config) { c.URIs = []string{"ldap://127.0.0.1:1"} }, ErrUnreachable, "ldap://127.0.0.1:1")
 
 	t.Run("WrongPasswordAtStart", func(t *testing.T) {
@@ -336,7 +340,7 @@ func TestSlapdWithoutSyncprov(t *testing.T) {
 	}
 }
 
-func TestSlapdUnixSocketExternal(t *testing.T) {
+func TestScenario22UnixSocketExternal(t *testing.T) {
 	s := slapdtest.Start(t)
 	cfg := slapdConfig(s)
 	cfg.URIs = []string{s.LDAPI()}
