@@ -152,7 +152,7 @@ func dead(t testing.TB, path string) {
 func TestProviderErrors(t *testing.T) {
 	t.Parallel()
 	server := slapdtest.Start(t, slapdtest.SizeLimit(3), slapdtest.WithLDIF(slapdtest.People(10, 1)))
-	t.Run("WrongPassword", func(t *testing.T) {
+	t.Run("22_WrongPassword", func(t *testing.T) {
 		s := newSite(t)
 		s.configure(server)
 		s.write("ldap.secret", wrongPassword)
@@ -161,7 +161,7 @@ func TestProviderErrors(t *testing.T) {
 			says(t, strings.Join(flags, ""), code, 1, output, "invalid credentials", slapdtest.ListenerDN, server.URI())
 		}
 	})
-	t.Run("SizeLimit", func(t *testing.T) {
+	t.Run("14_SizeLimit", func(t *testing.T) {
 		s := newSite(t)
 		s.configure(server, instance("all", "jsonl"))
 		code, output := s.once()
@@ -204,7 +204,7 @@ func TestProviderErrors(t *testing.T) {
 		r.caughtUp(newDirectory(t, gone))
 		r.stop()
 	})
-	t.Run("BaseMissing", func(t *testing.T) {
+	t.Run("10_BaseMissing", func(t *testing.T) {
 		s := newSite(t)
 		s.write("listenerd.yaml", "ldap: {uri: "+server.URI()+", base: \"ou=nowhere,"+base+"\"}\nstate_dir: state\nmodules:\n"+instance("all", "jsonl"))
 		code, output := s.once()
