@@ -21,7 +21,7 @@ var (
 	// ErrInvalidCredentials is returned when the bind was refused (result 49).
 	ErrInvalidCredentials = errors.New("invalid credentials")
 	// ErrBaseMissing is returned when the search base does not exist, or is hidden
-	// from the bind identity (result 32).
+	// from the bind identity (result 32), and when the whole database is empty.
 	ErrBaseMissing = errors.New("search base not found")
 	// ErrSizeLimit is returned when the provider cut the result off (result 4).
 	ErrSizeLimit = errors.New("size limit exceeded")

@@ -18,14 +18,24 @@ type resetError struct {
 func (e *resetError) Error() string { return e.err.Error() }
 func (e *resetError) Unwrap() error { return e.err }
 
+// emptyDatabase describes a full load without entries and without a cookie.
+func (s *session) emptyDatabase() error {
+	return fmt.Errorf("%s: %w: the database of %s has no entries at all", s.URI, ErrBaseMissing, s.c.baseName())
+}
+
+// baseName returns the base for people.
+func (c *Consumer) baseName() string {
+	if c.cfg.Base == "" {
+		return `""`
+	}
+	return c.cfg.Base
+}
+
 // failure describes the unsuccessful result of the search, with what to do about it.
 func (s *session) failure(m *wire.Message) error {
 	result := &ResultError{Code: m.Done.Code, MatchedDN: m.Done.MatchedDN, Diagnostic: m.Done.Diagnostic}
 	c := s.c
-	base := c.cfg.Base
-	if base == "" {
-		base = `""`
-	}
+	base := c.baseName()
 	describe := func(sentinel error, format string, args ...any) error {
 		text := s.URI + ": " + fmt.Sprintf(format, args...)
 		if result.Diagnostic != "" {

@@ -86,7 +86,7 @@ func TestBackoffReset(t *testing.T) {
 		stands := func(d time.Duration) func(*peer) {
 			return func(p *peer) {
 				if p.search() {
-					p.send(refreshDelete(true))
+					p.send(refreshDelete(true, "c1"))
 					time.Sleep(d)
 				}
 			}

@@ -295,6 +295,11 @@ func (s *session) refreshDone(ctx context.Context, cookie []byte, refreshDeletes
 	if s.lossy != nil {
 		return &resetError{err: s.lossy}
 	}
+	// A slapd whose database is empty says neither that the base is missing nor how far
+	// it is. That a mirror is to be emptied, too, it does not say.
+	if s.full && s.entries == 0 && s.pending == nil {
+		return s.emptyDatabase()
+	}
 	s.closeReader()
 	// Providers say refreshDeletes after a full load, although what was deleted before
 	// is known to the mentions only.
