@@ -129,7 +129,7 @@ func (s *sink) Flush(ctx context.Context) error {
 	if err := s.router.Flush(ctx); err != nil {
 		return err
 	}
-	if s.done && s.full {
+	if s.done && s.full && !s.Holds() { // what is held is not loaded
 		if err := s.noteLoad(); err != nil {
 			return err
 		}

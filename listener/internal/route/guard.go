@@ -113,7 +113,7 @@ func (r *Router) checkRemoves(ctx context.Context) error {
 	for _, v := range victims {
 		r.guard.ghosts.add(v.id)
 	}
-	held := store.Guard{Removes: n, Entries: total, Reason: reason, Since: state.Since}
+	held := store.Guard{Removes: n, Entries: total, Full: f.full, Reason: reason, Since: state.Since}
 	if held.Since.IsZero() {
 		held.Since = time.Now()
 	}

@@ -57,7 +57,7 @@ func (b *bench) lastGuard() (removes, released uint64) {
 
 // An empty present list, from a provider with a defect, removes nothing, and the next
 // whole one heals it.
-func Test33_EmptyPresentList(t *testing.T) {
+func TestScenario33Guard(t *testing.T) {
 	b := guarded(t)
 	b.presentPhase(0, 0, "2", single(100, "uid=new,"+base, false))
 	if n, _ := b.lastGuard(); n != 30 {
@@ -123,6 +123,34 @@ func TestRelease(t *testing.T) {
 	b.presentPhase(20, 30, "3")
 	if n, _ := b.lastGuard(); n != 9 {
 		t.Errorf("a release lasts: %+v", b.held)
+	}
+}
+
+// What a full load would remove is found by another one only.
+func TestGuardOfFullLoad(t *testing.T) {
+	b := guarded(t)
+	b.router.LoadAll()
+	for range 2 {
+		if cookie := b.begin(); cookie != "" {
+			t.Fatalf("from cookie %q", cookie)
+		}
+		b.entry(single(1, base, true))
+		b.must(b.router.Sweep(context.Background()))
+		b.end("2")
+		if n, _ := b.lastGuard(); n != 30 {
+			t.Errorf("held %+v", b.held)
+		}
+	}
+	if _, err := b.router.Release(); err != nil {
+		t.Fatal(err)
+	}
+	b.begin()
+	b.entry(single(1, base, true))
+	b.must(b.router.Sweep(context.Background()))
+	b.end("2")
+	b.expectTasks("released", listener.KindRemove, 30)
+	if cookie := b.begin(); cookie != "2" {
+		t.Errorf("from cookie %q", cookie)
 	}
 }
 

@@ -260,7 +260,11 @@ func (r *Router) Begin(ctx context.Context, session syncrepl.Session) ([]byte, e
 				return err
 			}
 		}
-		if !r.loadAll {
+		held, err := tx.Guard()
+		if err != nil {
+			return err
+		}
+		if !r.loadAll && !(held.Removes > 0 && held.Full) {
 			cookie = append(cookie, sync.Cookie...)
 		}
 		return tx.DropHeld()

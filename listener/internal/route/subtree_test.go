@@ -173,7 +173,7 @@ var errStop = errors.New("the process ends here")
 
 // A subtree of 100,000 entries moves in, is renamed and moves out, each in bounded
 // transactions, and each goes on where it was when the process ended in between.
-func TestLargeSubtree(t *testing.T) {
+func TestScenario8LargeSubtree(t *testing.T) {
 	const many = 100_000
 	b := newBench(t)
 	b.begin()

@@ -15,6 +15,8 @@ type Guard struct {
 	// Entries the size of the mirror then. Zero when nothing is held.
 	Removes uint64 `json:"removes,omitempty"`
 	Entries uint64 `json:"entries,omitempty"`
+	// Full tells that it was a full load: only another one finds them again.
+	Full bool `json:"full,omitempty"`
 	// Reason says what tripped the guard.
 	Reason string `json:"reason,omitempty"`
 	// Examples are names of some of the entries.
