@@ -21,6 +21,7 @@ const (
 	memcache = "github.com/bradfitz/gomemcache"
 	ldap     = "github.com/go-ldap/ldap/v3"
 	terminal = "golang.org/x/term"
+	unicode  = "golang.org/x/text"
 	yaml     = "gopkg.in/yaml.v3"
 	zap      = "go.uber.org/zap"
 )
@@ -39,7 +40,7 @@ var table = map[string][]string{
 	},
 
 	"listener/internal/wire":     {asn1},
-	"listener/internal/schema":   {ldap},
+	"listener/internal/schema":   {unicode},
 	"listener/internal/filter":   {"listener", "listener/internal/schema", ldap},
 	"listener/internal/store":    {"listener", "listener/internal/schema", bbolt},
 	"listener/internal/route":    {"listener", "listener/internal/filter", "listener/internal/schema", "listener/internal/store", "listener/syncrepl"},

@@ -1,14 +1,6 @@
-// Package schema knows how a directory compares names.
-//
-// It turns a distinguished name into a tree key: a byte string in which equal
-// names are equal, an entry sorts before its descendants, and the descendants of
-// an entry are exactly the keys that begin with its key. The mirror's DN tree and
-// the per-DN order of calls are built on it. Types and values compare
-// case-insensitively, with inner spaces folded.
 package schema
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strings"
 	"unicode"
@@ -41,15 +33,7 @@ func AppendTreeKey(dst []byte, dn string) []byte {
 			dst = append(appendRDN(dst, rdn), rdnEnd)
 		}
 	}
-	if len(dst)-start > maxKey {
-		sum := sha256.Sum256(dst[start:])
-		dst = append(dst[:start+maxKey], escape, escape)
-		for _, b := range sum {
-			dst = append(dst, 0x10|b>>4, 0x10|b&15)
-		}
-		dst = append(dst, rdnEnd)
-	}
-	return dst
+	return limitKey(dst, start)
 }
 
 // rdns iterates over the RDNs of a name from the last to the first.

@@ -1,0 +1,9 @@
+package schema
+
+// BuiltinDefinitions returns the definitions of the fallback, for tests that want them
+// read as a server's.
+func BuiltinDefinitions(v Vendor) Definitions {
+	d := builtinDefinitions()
+	d.Vendor = v
+	return d
+}

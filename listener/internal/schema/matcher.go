@@ -1,0 +1,358 @@
+package schema
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// Matcher is an assertion, ready to be compared with values. It is immutable and safe
+// for concurrent use.
+type Matcher interface {
+	// Match tells whether the value matches, and whether that can be told: a value that
+	// doesn't have the rule's syntax has no answer. buf is scratch memory of the caller's,
+	// grown as needed; with enough of it Match doesn't allocate for ASCII values.
+	Match(value string, buf *[]byte) (matched, defined bool)
+}
+
+// Equality returns the matcher of (type=value); nil if the assertion is undefined: the
+// type has no equality rule, or the value doesn't have its syntax.
+func (s *Schema) Equality(t *AttributeType, value string) Matcher {
+	if !t.Equality.Supported() {
+		return nil
+	}
+	return s.matcher(t.Equality, value)
+}
+
+// Ordering returns the matcher of (type>=value), or of (type<=value) if atMost.
+func (s *Schema) Ordering(t *AttributeType, value string, atMost bool) Matcher {
+	r := t.Ordering
+	if !r.Supported() || !s.validValue(r.implementation.syntax, value) {
+		return nil
+	}
+	want, ok := s.appendNormal(nil, r.normal, value, Whole)
+	if !ok {
+		return nil
+	}
+	compare := bytes.Compare
+	if r.kind == integerOrdering {
+		compare = compareIntegers
+	}
+	return &ordered{s, r.normal, want, compare, atMost}
+}
+
+// Substrings returns the matcher of (type=initial*any*final). parts are what is between
+// the asterisks; the first and the last may be empty.
+func (s *Schema) Substrings(t *AttributeType, parts []string) Matcher {
+	r, equal := t.Substr, t.Equality
+	if !r.Supported() || r.kind != substrings || !equal.Supported() {
+		return nil
+	}
+	m := &parted{s: s, form: r.normal}
+	last := len(parts) - 1
+	for i, text := range parts {
+		part := Any
+		switch i {
+		case 0:
+			part = Initial
+		case last:
+			part = Final
+		}
+		if text == "" {
+			continue
+		}
+		// The parts are checked as if they were whole values, as OpenLDAP does it.
+		if !s.validValue(equal.implementation.syntax, text) {
+			return nil
+		}
+		normal, ok := s.appendNormal(nil, equal.normal, text, part)
+		if !ok {
+			return nil
+		}
+		switch part {
+		case Initial:
+			m.initial = normal
+		case Final:
+			m.final = normal
+		default:
+			m.any = append(m.any, normal)
+		}
+	}
+	return m
+}
+
+// Approximate returns the matcher of (type~=value): on OpenLDAP words that sound alike
+// where the equality rule is one for text; else equality.
+func (s *Schema) Approximate(t *AttributeType, value string) Matcher {
+	r := t.Equality
+	if !r.Supported() {
+		return nil
+	}
+	if !r.phonetic || s.vendor != OpenLDAP {
+		return s.matcher(r, value)
+	}
+	if !s.validValue(r.implementation.syntax, value) {
+		return nil
+	}
+	return newSounds(s, r.normal, value)
+}
+
+// Extensible returns the matcher of (type:rule:=value).
+func (s *Schema) Extensible(r *Rule, value string) Matcher {
+	if !r.Supported() || !s.validValue(r.implementation.syntax, value) {
+		return nil
+	}
+	if r.kind == ordering || r.kind == integerOrdering {
+		// An ordering rule is true of values that are less (RFC 4517, section 4.2.17 and others).
+		want, ok := s.appendNormal(nil, r.normal, value, Whole)
+		if !ok {
+			return nil
+		}
+		compare := bytes.Compare
+		if r.kind == integerOrdering {
+			compare = compareIntegers
+		}
+		return &less{s, r.normal, want, compare}
+	}
+	return s.matcher(r, value)
+}
+
+// matcher makes the matcher of a rule that is none of order or substrings.
+func (s *Schema) matcher(r *Rule, value string) Matcher {
+	if r.kind == classEquality {
+		return s.classMatcher(value)
+	}
+	if !s.validValue(r.implementation.syntax, value) {
+		return nil
+	}
+	want, ok := s.appendNormal(nil, r.normal, value, Whole)
+	if !ok {
+		return nil
+	}
+	switch r.kind {
+	case equality:
+		if r.normal == normalFolded || r.normal == normalIA5Folded {
+			return &equalFolded{equal{s, r.normal, want}}
+		}
+		return &equal{s, r.normal, want}
+	case bitAnd, bitOr:
+		mask, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return nil
+		}
+		return &bits{mask, r.kind == bitAnd}
+	case nameUnder, nameBelow, nameJustBelow, nameAbove:
+		return &relation{s, want, r.kind}
+	}
+	return nil
+}
+
+// NormalValue appends the normal form of a value by the type's equality rule: values
+// with equal forms match each other. False if the type has no such rule, or the value
+// no such form. Object classes have one each; superclasses are not looked at.
+func (s *Schema) NormalValue(dst []byte, t *AttributeType, value string) ([]byte, bool) {
+	if !t.Equality.Supported() {
+		return dst, false
+	}
+	if t.Equality.kind == classEquality {
+		if c := s.Class(value); c != nil {
+			return append(dst, c.keys[0]...), true
+		}
+		return dst, false
+	}
+	return s.appendNormal(dst, t.Equality.normal, value, Whole)
+}
+
+type equal struct {
+	s    *Schema
+	form normalForm
+	want []byte
+}
+
+func (m *equal) Match(value string, buf *[]byte) (bool, bool) {
+	normal, ok := m.s.appendNormal((*buf)[:0], m.form, value, Whole)
+	*buf = normal[:0]
+	return ok && bytes.Equal(normal, m.want), ok
+}
+
+// equalFolded is equal for text in which case doesn't count: most values differ in their
+// first character, and then nothing has to be prepared.
+type equalFolded struct{ equal }
+
+func (m *equalFolded) Match(value string, buf *[]byte) (bool, bool) {
+	if value != "" && len(m.want) > 0 {
+		if c := value[0]; c > ' ' && c < 0x7f {
+			if 'A' <= c && c <= 'Z' {
+				c |= 0x20
+			}
+			// A combining character may change the first one.
+			if c != m.want[0] && (len(value) == 1 || value[1] < 0x7f) && m.want[0] < 0x7f {
+				return false, true
+			}
+		}
+	}
+	return m.equal.Match(value, buf)
+}
+
+type ordered struct {
+	s       *Schema
+	form    normalForm
+	want    []byte
+	compare func(a, b []byte) int
+	atMost  bool
+}
+
+func (m *ordered) Match(value string, buf *[]byte) (bool, bool) {
+	normal, ok := m.s.appendNormal((*buf)[:0], m.form, value, Whole)
+	*buf = normal[:0]
+	if !ok {
+		return false, false
+	}
+	order := m.compare(normal, m.want)
+	return order == 0 || order < 0 == m.atMost, true
+}
+
+type less struct {
+	s       *Schema
+	form    normalForm
+	want    []byte
+	compare func(a, b []byte) int
+}
+
+func (m *less) Match(value string, buf *[]byte) (bool, bool) {
+	normal, ok := m.s.appendNormal((*buf)[:0], m.form, value, Whole)
+	*buf = normal[:0]
+	return ok && m.compare(normal, m.want) < 0, ok
+}
+
+// compareIntegers compares two integers in their only valid form.
+func compareIntegers(a, b []byte) int {
+	negative := len(a) > 0 && a[0] == '-'
+	if other := len(b) > 0 && b[0] == '-'; negative != other {
+		if negative {
+			return -1
+		}
+		return 1
+	}
+	order := len(a) - len(b)
+	if order == 0 {
+		order = bytes.Compare(a, b)
+	}
+	if negative {
+		return -order
+	}
+	return order
+}
+
+type parted struct {
+	s       *Schema
+	form    normalForm
+	initial []byte
+	any     [][]byte
+	final   []byte
+}
+
+func (m *parted) Match(value string, buf *[]byte) (bool, bool) {
+	normal, ok := m.s.appendNormal((*buf)[:0], m.form, value, Whole)
+	*buf = normal[:0]
+	if !ok {
+		return false, false
+	}
+	rest, ok := bytes.CutPrefix(normal, m.initial)
+	if !ok {
+		return false, true
+	}
+	for _, part := range m.any {
+		i := bytes.Index(rest, part)
+		if i < 0 {
+			return false, true
+		}
+		rest = rest[i+len(part):]
+	}
+	return bytes.HasSuffix(rest, m.final), true
+}
+
+type bits struct {
+	mask int64
+	all  bool
+}
+
+func (m *bits) Match(value string, _ *[]byte) (bool, bool) {
+	v, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case err != nil:
+		return false, false
+	case m.all:
+		return v&m.mask == m.mask, true
+	}
+	return v&m.mask != 0, true
+}
+
+// relation matches names by where they are in the tree: keys tell it by their prefix.
+type relation struct {
+	s    *Schema
+	want []byte
+	kind ruleKind
+}
+
+func (m *relation) Match(value string, buf *[]byte) (bool, bool) {
+	key, ok := m.s.AppendName((*buf)[:0], value)
+	*buf = key[:0]
+	if !ok {
+		return false, false
+	}
+	below := len(key) > len(m.want) && bytes.HasPrefix(key, m.want)
+	switch m.kind {
+	case nameUnder:
+		return below || bytes.Equal(key, m.want), true
+	case nameBelow:
+		return below, true
+	case nameJustBelow:
+		parent, ok := ParentKey(key)
+		return ok && bytes.Equal(parent, m.want) || !ok && len(key) > 0 && len(m.want) == 0, true
+	}
+	return len(m.want) > len(key) && bytes.HasPrefix(m.want, key), true // nameAbove
+}
+
+// classMatcher matches an object class and what descends from it.
+func (s *Schema) classMatcher(value string) Matcher {
+	c := s.Class(value)
+	if c == nil {
+		if s.fallback && (validDescriptor(value) || validNumericOID(value)) {
+			return &classes{s: s, names: []string{strings.ToLower(value)}}
+		}
+		return nil
+	}
+	m := &classes{s: s}
+	for _, sub := range c.WithSubclasses() {
+		m.names = append(m.names, sub.keys...)
+	}
+	if len(m.names) > fewNames {
+		m.index = make(map[string]*struct{}, len(m.names))
+		for _, n := range m.names {
+			m.index[n] = &struct{}{}
+		}
+	}
+	return m
+}
+
+// fewNames is up to where comparing names one by one beats a map.
+const fewNames = 8
+
+type classes struct {
+	s     *Schema
+	names []string             // in lower case
+	index map[string]*struct{} // of the names, if they are many
+}
+
+func (m *classes) Match(value string, _ *[]byte) (bool, bool) {
+	if m.index != nil {
+		return lookup(m.index, value) != nil, true
+	}
+	for _, n := range m.names {
+		if len(n) == len(value) && strings.EqualFold(n, value) {
+			return true, true
+		}
+	}
+	return false, true
+}

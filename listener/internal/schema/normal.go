@@ -1,0 +1,129 @@
+package schema
+
+import (
+	"strings"
+)
+
+// normalForm is a way to write values so that equal ones have equal bytes.
+type normalForm uint8
+
+const (
+	normalOctets normalForm = iota // as they are
+	normalCased
+	normalFolded
+	normalIA5Cased
+	normalIA5Folded
+	normalNumeric
+	normalTelephone
+	normalList
+	normalBoolean
+	normalInteger
+	normalTime
+	normalName
+	normalNameAndUID
+	normalUUID
+	normalOID
+	normalCSN
+)
+
+// appendNormal appends the normal form of a value; false for a value that has none.
+// It doesn't allocate when dst has room and the value is ASCII.
+func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) ([]byte, bool) {
+	slapd := s.vendor == OpenLDAP
+	switch form {
+	case normalCased, normalFolded:
+		return appendPrepared(dst, v, form == normalFolded, slapd, part)
+	case normalIA5Cased, normalIA5Folded:
+		return appendIA5(dst, v, form == normalIA5Folded, slapd, part), true
+	case normalNumeric:
+		return appendWithout(dst, v, false, false), true
+	case normalTelephone:
+		return appendWithout(dst, v, true, !slapd), true
+	case normalList:
+		return appendList(dst, v, slapd, part)
+	case normalBoolean:
+		return append(dst, v...), v == "TRUE" || v == "FALSE"
+	case normalInteger:
+		return append(dst, v...), validInteger(v)
+	case normalTime:
+		return appendTime(dst, v)
+	case normalName:
+		return s.AppendName(dst, v)
+	case normalNameAndUID:
+		return s.appendNameAndUID(dst, v)
+	case normalUUID:
+		return append(dst, strings.ToLower(v)...), validUUID(v)
+	case normalOID:
+		return s.appendOID(dst, v), v != ""
+	case normalCSN:
+		return appendCSN(dst, v)
+	}
+	return append(dst, v...), true
+}
+
+// appendNameAndUID appends the normal form of a DN that a bit string may follow,
+// cn=x#'0101'B.
+func (s *Schema) appendNameAndUID(dst []byte, v string) ([]byte, bool) {
+	uid := ""
+	if i := strings.LastIndexByte(v, '#'); i >= 0 && validBitString(v[i+1:]) {
+		v, uid = v[:i], v[i+1:]
+	}
+	dst, ok := s.AppendName(dst, v)
+	return append(append(dst, '#'), uid...), ok
+}
+
+// appendOID appends an OID or a name. OpenLDAP compares what is written; elsewhere a
+// name and its OID are one.
+func (s *Schema) appendOID(dst []byte, v string) []byte {
+	if s.vendor != OpenLDAP {
+		if t := s.Attribute(v); t != nil {
+			return append(dst, t.OID...)
+		}
+		if c := s.Class(v); c != nil {
+			return append(dst, c.OID...)
+		}
+		if r := s.Rule(v); r != nil {
+			return append(dst, r.OID...)
+		}
+		return appendLower(dst, v)
+	}
+	return append(dst, v...)
+}
+
+func appendLower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// appendCSN appends a change sequence number, yyyymmddhhmmss.ffffffZ#cccccc#sss#mmmmmm.
+// The forms of OpenLDAP before 2.4 are not read.
+func appendCSN(dst []byte, v string) ([]byte, bool) {
+	const form = "00000000000000.000000Z#xxxxxx#xxx#xxxxxx"
+	if len(v) != len(form) {
+		return dst, false
+	}
+	for i := range len(v) {
+		switch form[i] {
+		case '0':
+			if !isDigit(v[i]) {
+				return dst, false
+			}
+		case 'x':
+			if !isHex(v[i]) {
+				return dst, false
+			}
+		default:
+			if v[i] != form[i] {
+				return dst, false
+			}
+		}
+	}
+	const end = len("00000000000000.000000Z")
+	return appendLower(append(dst, v[:end]...), v[end:]), true
+}
