@@ -3,6 +3,8 @@ RACE      ?=
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
+N         ?= 20000
+SEED      ?= 1
 GO        ?= go
 
 # Tests run in the folders of their packages: a relative path would lead them astray.
@@ -13,10 +15,10 @@ endif
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo servers clean
+.PHONY: help build test race lint fuzz differential bench demo servers clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/listenerd
 	$(GO) build -o bin/ ./cmd/listenerd
@@ -36,6 +38,9 @@ lint: ## check formatting, go.mod, go vet, staticcheck, shell syntax
 
 fuzz: ## run each fuzz target for FUZZTIME (10s, or 1000x for a number of inputs)
 	scripts/fuzz.sh $(FUZZTIME)
+
+differential: servers ## compare N=20000 random filters (SEED=1) with what real servers find
+	$(GO) test ./listener/internal/filter -run Agrees -count 1 -timeout 60m -v -filters $(N) -seed $(SEED)
 
 bench: build servers ## measure against a real slapd; N=100000 entries
 	$(GO) run ./listener/internal/bench

@@ -112,7 +112,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 
 func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 	checkFilter := func(text string) error {
-		_, err := filter.Compile(text)
+		_, err := filter.Compile(text, nil)
 		return err
 	}
 	if o.Config == nil {
@@ -302,7 +302,7 @@ func fingerprint(l config.LDAP) string {
 
 func (d *Daemon) newRouter() error {
 	for _, m := range d.config.Modules {
-		f, err := filter.Compile(m.Spec.LDAPFilter)
+		f, err := filter.Compile(m.Spec.LDAPFilter, nil)
 		if err != nil {
 			return err
 		}
@@ -338,7 +338,7 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			if err != nil {
 				return err
 			}
-			f, err := filter.Compile(state.Filter)
+			f, err := filter.Compile(state.Filter, nil)
 			if err != nil {
 				return fmt.Errorf("module %s, which is no longer in the configuration: %w", name, err)
 			}

@@ -41,7 +41,7 @@ var table = map[string][]string{
 
 	"listener/internal/wire":     {asn1},
 	"listener/internal/schema":   {unicode},
-	"listener/internal/filter":   {"listener", "listener/internal/schema", ldap},
+	"listener/internal/filter":   {"listener", "listener/internal/schema"},
 	"listener/internal/store":    {"listener", "listener/internal/schema", bbolt},
 	"listener/internal/route":    {"listener", "listener/internal/filter", "listener/internal/schema", "listener/internal/store", "listener/syncrepl"},
 	"listener/internal/keyqueue": {},

@@ -60,7 +60,7 @@ func BenchmarkMatch(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := filter.Compile(benchmarks[0].filter); err != nil {
+		if _, err := filter.Compile(benchmarks[0].filter, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

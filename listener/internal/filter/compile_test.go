@@ -10,7 +10,7 @@ import (
 
 func mustCompile(t testing.TB, s string) *filter.Filter {
 	t.Helper()
-	f, err := filter.Compile(s)
+	f, err := filter.Compile(s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ var malformed = []struct {
 
 func TestSyntaxErrors(t *testing.T) {
 	for _, tt := range malformed {
-		f, err := filter.Compile(tt.filter)
+		f, err := filter.Compile(tt.filter, nil)
 		var se *filter.SyntaxError
 		if !errors.As(err, &se) {
 			t.Errorf("Compile(%.40q) = %v, %v, want a syntax error", tt.filter, f, err)
@@ -210,7 +210,7 @@ func TestSyntaxErrorText(t *testing.T) {
 			`"... at position 104: '(' in a value must be written \28`},
 		{"(a=b\n\tc", `filter "(a=b\n\tc" at position 8: missing ')'`},
 	} {
-		if _, err := filter.Compile(tt.filter); err == nil || err.Error() != tt.want {
+		if _, err := filter.Compile(tt.filter, nil); err == nil || err.Error() != tt.want {
 			t.Errorf("got  %v\nwant %s", err, tt.want)
 		}
 	}

@@ -1,6 +1,10 @@
 package filter
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/listenerd/listenerd/listener/internal/schema"
+)
 
 // description is an attribute description (RFC 4512, section 2.5): a type and any
 // number of options.
@@ -8,6 +12,15 @@ type description struct {
 	text    string   // as written
 	typ     string   // lower case
 	options []string // lower case
+
+	names   []string            // of the type and its subtypes, lower case
+	index   map[string]struct{} // of the names, if they are many
+	entryDN bool                // the attribute is the entry's name, and no server stores it
+	// absent is the result for an entry without such an attribute.
+	absent Result
+
+	attribute *schema.AttributeType // nil: the schema doesn't say
+	unknown   bool                  // there is no such attribute in the directory
 }
 
 // parseDescription also returns where s goes wrong and why; why is empty for a
@@ -18,6 +31,7 @@ func parseDescription(s string) (d description, at int, why string) {
 		return d, at, why
 	}
 	d = description{text: s, typ: strings.ToLower(typ)}
+	d.names = []string{d.typ}
 	for more {
 		at = len(s) - len(rest)
 		var option string
@@ -70,15 +84,59 @@ func descriptionOctet(c byte) bool {
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func digit(c byte) bool  { return '0' <= c && c <= '9' }
 
-// covers tells whether an assertion about d is about the attribute called name:
-// one of d's type that has at least d's options.
-func (d *description) covers(name string) bool {
-	n := len(d.typ)
-	// The first letter settles most cases.
-	if len(name) < n || name[0]|0x20 != d.typ[0] {
-		return false
+// manyNames is from where a map beats comparing names one by one.
+const manyNames = 8
+
+// entryDN is RFC 5020's attribute for the name of an entry.
+const entryDN = "1.3.6.1.1.20"
+
+// resolve fills in what the schema says of the attribute.
+func (d *description) resolve(s *schema.Schema) {
+	if s == nil {
+		return
 	}
-	if len(name) > n && name[n] != ';' || !strings.EqualFold(name[:n], d.typ) {
+	d.attribute = s.Attribute(d.typ)
+	t := d.attribute
+	if t == nil {
+		d.unknown = !s.Fallback()
+		return
+	}
+	d.entryDN = t.OID == entryDN
+	d.name(t.WithSubtypes())
+	if s.Fallback() {
+		return
+	}
+	for _, option := range d.options {
+		switch {
+		case t.Usage.Operational(), option == "binary" && !s.Binary(t):
+			d.unknown = true
+		case option != "binary" && !strings.HasPrefix(option, "lang-"):
+			// Which other options a server knows is not in its schema. If it has such an
+			// attribute it does; else it takes the option for unknown, as it is by default.
+			d.absent = Undefined
+		}
+	}
+}
+
+// name makes the description cover attributes of the types.
+func (d *description) name(types []*schema.AttributeType) {
+	d.names = nil
+	for _, t := range types {
+		d.names = append(d.names, t.Keys()...)
+	}
+	if len(d.names) > manyNames {
+		d.index = make(map[string]struct{}, len(d.names))
+		for _, n := range d.names {
+			d.index[n] = struct{}{}
+		}
+	}
+}
+
+// covers tells whether an assertion about d is about the attribute called name:
+// one of d's type, or of a subtype, that has at least d's options.
+func (d *description) covers(name string) bool {
+	n := d.typeLength(name)
+	if n < 0 {
 		return false
 	}
 	for _, option := range d.options {
@@ -87,6 +145,47 @@ func (d *description) covers(name string) bool {
 		}
 	}
 	return true
+}
+
+// typeLength returns the length of the type in name if it is one of d's, else -1.
+func (d *description) typeLength(name string) int {
+	if d.index != nil {
+		n := strings.IndexByte(name, ';')
+		if n < 0 {
+			n = len(name)
+		}
+		var buf [64]byte
+		if n > len(buf) {
+			return -1
+		}
+		if _, ok := d.index[string(lower(buf[:0], name[:n]))]; ok {
+			return n
+		}
+		return -1
+	}
+	for _, want := range d.names {
+		n := len(want)
+		// The first letter settles most cases.
+		if len(name) < n || name[0]|0x20 != want[0] || len(name) > n && name[n] != ';' {
+			continue
+		}
+		if strings.EqualFold(name[:n], want) {
+			return n
+		}
+	}
+	return -1
+}
+
+// lower appends s with its ASCII letters in lower case.
+func lower(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 // hasOption looks for option, which may be a range, in a list of the form ;a;b.

@@ -22,28 +22,28 @@
 // either. An and is as low as its lowest part, an or as high as its highest, in
 // the order false, undefined, true.
 //
-// Undefined is an extensible match with a rule that is not supported, one with an
-// assertion value or an attribute value that doesn't have the rule's syntax, and
-// a :dn: match on a malformed DN. An attribute that the entry lacks is false, as
-// on a server that knows the type.
+// # With a schema
 //
-// # Attributes
+// A filter that is compiled against a server's schema means what it means in a search
+// on that server. Types have aliases and OIDs; an assertion is about the subtypes, too.
+// Values are compared by the rules of the type, with what package schema says of them.
+// Undefined is an assertion about a type that the schema lacks, one of a kind that the
+// type has no rule for, one whose value doesn't have the syntax, an extensible match
+// with a rule that is not known or not meant for the type, and a :dn: match on a
+// malformed DN. An attribute that the entry lacks is false. The tests compare with real
+// servers; docs/filters.md lists where those leave the standards, and this package
+// follows them.
 //
-// Types are compared without regard to case, names and OIDs as they are written:
-// nothing here knows that cn, commonName and 2.5.4.3 are one. An attribute with
-// options is a subtype of the one with fewer of them (RFC 4512, section 2.5.2):
-// (cn=x) is also asserted of cn;lang-de, and (cn;lang-de=x) of cn;lang-de;x-a but
-// not of cn. An option that ends in a hyphen is a range (RFC 3866): (cn;lang-de-=x)
-// is asserted of cn;lang-de and cn;lang-de-at.
+// The fallback schema doesn't say which types there are: types that it lacks are taken as
+// without a schema.
 //
-// # Values
+// # Without a schema
 //
-// Without a schema all values are compared as caseIgnoreMatch compares strings:
-// leading and trailing white space doesn't count, any other run of it counts as one
-// space, and characters that differ in case only are equal. Case is folded
-// character by character as OpenLDAP does it, so ß and SS differ while Σ, σ and ς
-// are equal. There is no Unicode normalization: a precomposed é differs from e
-// with a combining accent. An octet that is not UTF-8 equals only itself.
+// Types are compared without regard to case, names and OIDs as they are written. Values
+// are compared as caseIgnoreMatch compares strings: leading and trailing white space
+// doesn't count, any other run of it counts as one space, and characters that differ in
+// case only are equal, ß and SS not. There is no Unicode normalization. An octet that is
+// not UTF-8 equals only itself.
 //
 //   - Substrings are compared in the same form. White space next to an asterisk
 //     counts: (cn=john *) matches "John Doe" and not "Johnny".
@@ -51,16 +51,22 @@
 //     else in the order of the folded characters, in which times of the form
 //     20240131235959Z are in order too.
 //   - ~= is equality after all white space and hyphens are dropped as well.
-//   - objectClass is compared like any other attribute. Superclasses match where
-//     the server sends them as values, which OpenLDAP does.
+//   - objectClass is compared like any other attribute.
+//   - An extensible match knows caseIgnoreMatch, caseExactMatch, their IA5 variants,
+//     objectIdentifierMatch, integerMatch, integerBitAndMatch and integerBitOrMatch,
+//     by name and OID; others are undefined, and so are values without the rule's syntax.
 //
-// # Matching rules
+// # Options
 //
-// An extensible match knows these rules, by name and by OID: caseIgnoreMatch,
-// caseExactMatch, their IA5 variants, objectIdentifierMatch, integerMatch,
-// integerBitAndMatch (1.2.840.113556.1.4.803) and integerBitOrMatch
-// (1.2.840.113556.1.4.804). Without a rule it is an equality match. Without an
-// attribute it is asserted of all attributes, and values that don't have the
-// rule's syntax don't match. With :dn: it is asserted of the attributes in the
-// entry's DN, too.
+// An attribute with options is a subtype of the one with fewer of them (RFC 4512, section
+// 2.5.2): (cn=x) is also asserted of cn;lang-de, and (cn;lang-de=x) of cn;lang-de;x-a but
+// not of cn. An option that ends in a hyphen is a range (RFC 3866): (cn;lang-de-=x)
+// is asserted of cn;lang-de and cn;lang-de-at. A server's schema doesn't say which options
+// it knows: assertions about others than lang- ones are undefined where no such attribute
+// is in the entry.
+//
+// # Many filters
+//
+// A [Set] matches the filters of many modules on one entry. It evaluates only those that
+// can match: each filter is filed under values or attributes of which it needs one.
 package filter

@@ -8,7 +8,7 @@ import (
 )
 
 func ExampleCompile() {
-	f, err := filter.Compile("( &(objectClass=person) (!(mail=*@example.org)) )")
+	f, err := filter.Compile("( &(objectClass=person) (!(mail=*@example.org)) )", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -18,7 +18,7 @@ func ExampleCompile() {
 		listener.Attribute{Name: "objectClass", Values: []string{"top", "Person"}},
 		listener.Attribute{Name: "cn", Values: []string{"Jane Roe"}})))
 
-	_, err = filter.Compile("(&(objectClass=person)")
+	_, err = filter.Compile("(&(objectClass=person)", nil)
 	fmt.Println(err)
 	// Output:
 	// (&(objectClass=person)(!(mail=*@example.org)))

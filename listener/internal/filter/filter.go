@@ -1,6 +1,11 @@
 package filter
 
-import "github.com/listenerd/listenerd/listener"
+import (
+	"sync"
+
+	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/schema"
+)
 
 // Result is the value of a filter for an entry. Its order is the one in which and
 // is the minimum and or the maximum.
@@ -28,19 +33,37 @@ func resultOf(b bool) Result {
 // Filter is a compiled filter. It is immutable and safe for concurrent use.
 type Filter struct{ root node }
 
-// Compile compiles a filter. The error is a [*SyntaxError]. A matching rule that
-// is not supported is no error: it makes its assertion undefined. Time and memory
-// grow linearly with the length of the filter.
-func Compile(s string) (*Filter, error) {
-	root, err := parse(s)
+// Compile compiles a filter for the directory that the schema describes; nil stands for
+// one of which nothing is known. The error is a [*SyntaxError]. A type, a matching rule or
+// a value that the schema doesn't allow is no error: it makes its assertion undefined.
+// Time and memory grow linearly with the length of the filter.
+func Compile(text string, s *schema.Schema) (*Filter, error) {
+	root, err := parse(text, s)
 	if err != nil {
 		return nil, err
 	}
 	return &Filter{root}, nil
 }
 
-// Match evaluates the filter for e. It allocates only for assertions with :dn:.
-func (f *Filter) Match(e *listener.Entry) Result { return f.root.eval(e) }
+// Match evaluates the filter for e. It allocates only for assertions with :dn:, for ~=
+// on OpenLDAP, and for values beyond ASCII.
+func (f *Filter) Match(e *listener.Entry) Result {
+	s := scratches.Get().(*scratch)
+	r := f.root.eval(e, s)
+	s.release()
+	return r
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{buf: make([]byte, 0, 256)} }}
+
+// maxScratch bounds what is kept for the next match.
+const maxScratch = 64 << 10
+
+func (s *scratch) release() {
+	if cap(s.buf) <= maxScratch {
+		scratches.Put(s)
+	}
+}
 
 // String returns the filter in its canonical form: without optional white space,
 // in parentheses, with the escapes that RFC 4515 requires and those of control

@@ -18,7 +18,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(tt.filter)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		compiled, err := filter.Compile(s)
+		compiled, err := filter.Compile(s, nil)
 		if err != nil {
 			var se *filter.SyntaxError
 			if !errors.As(err, &se) {
@@ -30,7 +30,7 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		text := compiled.String()
-		again, err := filter.Compile(text)
+		again, err := filter.Compile(text, nil)
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", s, text, err)
 		}
@@ -51,7 +51,7 @@ func FuzzMatch(f *testing.F) {
 		f.Add(bm.filter, `uid=a\,b+cn=#0403616263,dc=x`, "uidNumber;x-a", "-0012", "Ärger  ß - ")
 	}
 	f.Fuzz(func(t *testing.T, s, dn, name, value1, value2 string) {
-		compiled, err := filter.Compile(s)
+		compiled, err := filter.Compile(s, nil)
 		if err != nil {
 			return
 		}
@@ -68,7 +68,7 @@ func FuzzMatch(f *testing.F) {
 			"(&" + text + text + ")": got,
 			"(|" + text + text + ")": got,
 		} {
-			derived, err := filter.Compile(law)
+			derived, err := filter.Compile(law, nil)
 			if err != nil {
 				continue // nested too deep by one
 			}
@@ -81,7 +81,7 @@ func FuzzMatch(f *testing.F) {
 		e = single(value1)
 		for _, s := range []string{"(cn=" + self + ")", "(cn>=" + self + ")", "(cn<=" + self + ")", "(cn~=" + self + ")",
 			"(cn:caseExactMatch:=" + self + ")", "(cn=" + self + "*)", "(cn=*" + self + ")", "(cn=*" + self + "*)"} {
-			asserted, err := filter.Compile(s)
+			asserted, err := filter.Compile(s, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

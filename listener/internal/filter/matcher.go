@@ -1,8 +1,28 @@
 package filter
 
+import "github.com/listenerd/listenerd/listener/internal/schema"
+
 // matcher tells whether an attribute value satisfies an assertion. It doesn't
 // allocate.
-type matcher interface{ match(value string) Result }
+type matcher interface {
+	match(value string, s *scratch) Result
+}
+
+// scratch is memory that a match works in.
+type scratch struct {
+	buf []byte
+}
+
+// typed matches by the rules of the attribute's type.
+type typed struct{ schema.Matcher }
+
+func (m typed) match(value string, s *scratch) Result {
+	matched, defined := m.Match(value, &s.buf)
+	if !defined {
+		return Undefined
+	}
+	return resultOf(matched)
+}
 
 // equal matches values whose prepared form is want.
 type equal struct {
@@ -12,7 +32,7 @@ type equal struct {
 
 func newEqual(p *preparation, value string) matcher { return &equal{p, p.prepare(value)} }
 
-func (m *equal) match(value string) Result {
+func (m *equal) match(value string, _ *scratch) Result {
 	r := m.read(value)
 	for _, c := range m.want {
 		if r.next() != c {
@@ -36,7 +56,7 @@ func newOrdered(p *preparation, value string, atMost bool) matcher {
 	return &ordered{p, p.prepare(value), number, numeric, atMost}
 }
 
-func (m *ordered) match(value string) Result {
+func (m *ordered) match(value string, _ *scratch) Result {
 	order := m.compare(value)
 	return resultOf(order == 0 || order < 0 == m.atMost)
 }
@@ -80,7 +100,7 @@ func newSubstrings(p *preparation, parts []string) matcher {
 	return m
 }
 
-func (m *substrings) match(value string) Result {
+func (m *substrings) match(value string, _ *scratch) Result {
 	r := m.read(value)
 	for _, c := range m.initial {
 		if r.next() != c {
@@ -139,7 +159,7 @@ func (p *pattern) advance(matched int, c rune) int {
 // equalInteger matches integers by value. Other values are undefined.
 type equalInteger struct{ want integer }
 
-func (m equalInteger) match(value string) Result {
+func (m equalInteger) match(value string, _ *scratch) Result {
 	n, ok := parseInteger(value)
 	if !ok {
 		return Undefined
@@ -154,7 +174,7 @@ type bits struct {
 	all  bool
 }
 
-func (m bits) match(value string) Result {
+func (m bits) match(value string, _ *scratch) Result {
 	n, ok := parseInteger(value)
 	if !ok {
 		return Undefined

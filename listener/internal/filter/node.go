@@ -1,14 +1,13 @@
 package filter
 
 import (
-	"github.com/go-ldap/ldap/v3"
-
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // node is a part of a compiled filter.
 type node interface {
-	eval(e *listener.Entry) Result
+	eval(e *listener.Entry, s *scratch) Result
 	// append appends the canonical text.
 	append(b []byte) []byte
 }
@@ -19,27 +18,27 @@ type (
 	not struct{ sub node }
 )
 
-func (n and) eval(e *listener.Entry) Result {
+func (n and) eval(e *listener.Entry, s *scratch) Result {
 	r := True
 	for _, sub := range n {
-		if r = min(r, sub.eval(e)); r == False {
+		if r = min(r, sub.eval(e, s)); r == False {
 			break
 		}
 	}
 	return r
 }
 
-func (n or) eval(e *listener.Entry) Result {
+func (n or) eval(e *listener.Entry, s *scratch) Result {
 	r := False
 	for _, sub := range n {
-		if r = max(r, sub.eval(e)); r == True {
+		if r = max(r, sub.eval(e, s)); r == True {
 			break
 		}
 	}
 	return r
 }
 
-func (n not) eval(e *listener.Entry) Result { return True - n.sub.eval(e) }
+func (n not) eval(e *listener.Entry, s *scratch) Result { return True - n.sub.eval(e, s) }
 
 func (n and) append(b []byte) []byte { return appendList(b, '&', n...) }
 func (n or) append(b []byte) []byte  { return appendList(b, '|', n...) }
@@ -64,13 +63,16 @@ type present struct {
 	attr description
 }
 
-func (n *present) eval(e *listener.Entry) Result {
+func (n *present) eval(e *listener.Entry, _ *scratch) Result {
+	if n.attr.entryDN {
+		return True
+	}
 	for name, values := range e.All() {
 		if values.Len() > 0 && n.attr.covers(name) {
 			return True
 		}
 	}
-	return False
+	return n.attr.absent
 }
 
 // compare asserts that a value of the attribute matches.
@@ -78,18 +80,39 @@ type compare struct {
 	text
 	attr description
 	matcher
+	byKey bool // it is an equality by the type's own rule: [schema.Keys] tells of what
+	hasty bool // the first value that is not false decides, even one that is undefined
 }
 
-func (n *compare) eval(e *listener.Entry) Result {
-	r := False
+func (n *compare) eval(e *listener.Entry, s *scratch) Result {
+	if n.attr.entryDN {
+		return n.match(e.DN(), s)
+	}
+	if n.hasty {
+		return n.evalHastily(e, s)
+	}
+	r := n.attr.absent
 	for name, values := range e.All() {
 		if n.attr.covers(name) {
-			if r = max(r, matchAny(n.matcher, values)); r == True {
+			if r = max(r, matchAny(n.matcher, values, s)); r == True {
 				break
 			}
 		}
 	}
 	return r
+}
+
+func (n *compare) evalHastily(e *listener.Entry, s *scratch) Result {
+	for name, values := range e.All() {
+		if n.attr.covers(name) {
+			for v := range values.All() {
+				if r := n.match(v, s); r != False {
+					return r
+				}
+			}
+		}
+	}
+	return n.attr.absent
 }
 
 // compareAll asserts that a value of any attribute matches.
@@ -98,11 +121,11 @@ type compareAll struct {
 	matcher
 }
 
-func (n *compareAll) eval(e *listener.Entry) Result {
+func (n *compareAll) eval(e *listener.Entry, s *scratch) Result {
 	for _, values := range e.All() {
 		// Undefined means that the attribute doesn't support the rule, and then it
 		// is not among those that the assertion is about (RFC 4511, 4.5.1.7.7).
-		if matchAny(n.matcher, values) == True {
+		if matchAny(n.matcher, values, s) == True {
 			return True
 		}
 	}
@@ -114,29 +137,31 @@ type compareDN struct {
 	node              // the assertion on the entry's own attributes
 	attr *description // nil: all
 	matcher
+	hasty bool
 }
 
-func (n *compareDN) eval(e *listener.Entry) Result {
-	r := n.node.eval(e)
-	if r == True {
-		return True
+func (n *compareDN) eval(e *listener.Entry, s *scratch) Result {
+	r := n.node.eval(e, s)
+	if r == True || r == Undefined && n.hasty {
+		return r
 	}
-	dn, err := ldap.ParseDN(e.DN())
-	if err != nil {
+	parts, ok := schema.NameParts(e.DN())
+	if !ok {
 		return Undefined
 	}
-	for _, rdn := range dn.RDNs {
-		for _, a := range rdn.Attributes {
-			if n.attr != nil && !n.attr.covers(a.Type) {
-				continue
+	for _, a := range parts {
+		if n.attr != nil && !n.attr.covers(a.Type) {
+			continue
+		}
+		switch n.match(a.Value, s) {
+		case True:
+			return True
+		case Undefined:
+			if n.hasty {
+				return Undefined
 			}
-			switch n.match(a.Value) {
-			case True:
-				return True
-			case Undefined:
-				if n.attr != nil {
-					r = Undefined
-				}
+			if n.attr != nil {
+				r = Undefined
 			}
 		}
 	}
@@ -146,12 +171,12 @@ func (n *compareDN) eval(e *listener.Entry) Result {
 // undefined is an assertion that nobody can evaluate.
 type undefined struct{ text }
 
-func (undefined) eval(*listener.Entry) Result { return Undefined }
+func (undefined) eval(*listener.Entry, *scratch) Result { return Undefined }
 
-func matchAny(m matcher, values listener.Values) Result {
+func matchAny(m matcher, values listener.Values, s *scratch) Result {
 	r := False
 	for v := range values.All() {
-		if r = max(r, m.match(v)); r == True {
+		if r = max(r, m.match(v, s)); r == True {
 			break
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // maxDepth bounds the recursion of the parser, of matching and of String.
@@ -18,10 +20,11 @@ type parser struct {
 	text   string // without trailing white space
 	pos    int
 	depth  int
+	schema *schema.Schema // nil: none is known
 }
 
-func parse(filter string) (node, error) {
-	p := &parser{filter: filter, text: strings.TrimRight(filter, whiteSpace)}
+func parse(filter string, s *schema.Schema) (node, error) {
+	p := &parser{filter: filter, schema: s, text: strings.TrimRight(filter, whiteSpace)}
 	p.skipSpace()
 	if p.atEnd() {
 		return nil, p.errorAt(0, "empty filter")
@@ -125,14 +128,11 @@ func (p *parser) assertion() (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &compare{text: leafText(attr.text+operator, value), attr: attr}
-	switch operator {
-	case "~":
-		n.matcher = approximate(value)
-	case ">", "<":
-		n.matcher = ordering(value, operator == "<")
+	text := leafText(attr.text+operator, value)
+	if operator == "~" {
+		return p.approximate(text, attr, value), nil
 	}
-	return n, nil
+	return p.ordering(text, attr, value, operator == "<"), nil
 }
 
 // description reads an attribute description, up to the operator that must follow.
@@ -158,6 +158,7 @@ func (p *parser) description() (description, error) {
 	if why != "" {
 		return description{}, p.errorAt(start+at, why)
 	}
+	d.resolve(p.schema)
 	return d, nil
 }
 
@@ -177,7 +178,7 @@ func (p *parser) equalityOrSubstrings(attr description) (node, error) {
 		return nil, err
 	}
 	if !p.at('*') {
-		return &compare{leafText(attr.text, first), attr, equality(first)}, nil
+		return p.equality(leafText(attr.text, first), attr, first), nil
 	}
 	parts, part := []string{first}, ""
 	for p.at('*') {
@@ -191,9 +192,9 @@ func (p *parser) equalityOrSubstrings(attr description) (node, error) {
 	}
 	parts = append(parts, part) // the final part, empty after an asterisk
 	if len(parts) == 2 && parts[0] == "" && parts[1] == "" {
-		return &present{leafText(attr.text, parts...), attr}, nil
+		return p.presence(leafText(attr.text, parts...), attr), nil
 	}
-	return &compare{leafText(attr.text, parts...), attr, substring(parts)}, nil
+	return p.substrings(leafText(attr.text, parts...), attr, parts), nil
 }
 
 // extensible reads an extensible match from the colon after its attribute on.
@@ -235,26 +236,7 @@ func (p *parser) extensible(attr description, start int) (node, error) {
 		return nil, err
 	}
 
-	text := leafText(head+":", value)
-	makeMatcher := equality
-	if ruleName != "" {
-		makeMatcher = findRule(ruleName)
-	}
-	if makeMatcher == nil {
-		return undefined{text}, nil
-	}
-	m := makeMatcher(value)
-	switch {
-	case m == nil:
-		return undefined{text}, nil
-	case attr.text != "" && dn:
-		return &compareDN{&compare{text, attr, m}, &attr, m}, nil
-	case attr.text != "":
-		return &compare{text, attr, m}, nil
-	case dn:
-		return &compareDN{&compareAll{text, m}, nil, m}, nil
-	}
-	return &compareAll{text, m}, nil
+	return p.extension(leafText(head+":", value), attr, ruleName, dn, value), nil
 }
 
 // wholeValue reads an assertion value in which an asterisk has no meaning.

@@ -102,14 +102,14 @@ func drawEntry(t *rapid.T) *listener.Entry {
 func TestCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		canonical, loose := drawFilter(t, 4)
-		f, err := filter.Compile(loose)
+		f, err := filter.Compile(loose, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := f.String(); got != canonical {
 			t.Fatalf("%q becomes %q, want %q", loose, got, canonical)
 		}
-		again, err := filter.Compile(canonical)
+		again, err := filter.Compile(canonical, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestAlgebra(t *testing.T) {
 		b, _ := drawFilter(t, 2)
 		e := drawEntry(t)
 		match := func(s string) filter.Result {
-			f, err := filter.Compile(s)
+			f, err := filter.Compile(s, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +190,7 @@ func TestSubstringsAgreeWithSearch(t *testing.T) {
 		}
 		want = want && strings.HasSuffix(rest, squeezePart(parts[last], true, false))
 
-		f, err := filter.Compile("(cn=" + strings.Join(parts, "*") + ")")
+		f, err := filter.Compile("(cn="+strings.Join(parts, "*")+")", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestStringsAgreeWithComparison(t *testing.T) {
 			"(cn<=" + a + ")": order <= 0,
 			"(cn~=" + a + ")": dense.Replace(squeeze(v)) == dense.Replace(squeeze(a)),
 		} {
-			f, err := filter.Compile(s)
+			f, err := filter.Compile(s, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +247,7 @@ func TestIntegersAgreeWithBig(t *testing.T) {
 			"(cn:integerBitAndMatch:=" + a + ")":     and,
 			"(cn:1.2.840.113556.1.4.804:=" + a + ")": or,
 		} {
-			f, err := filter.Compile(s)
+			f, err := filter.Compile(s, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

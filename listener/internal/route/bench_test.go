@@ -30,7 +30,7 @@ func BenchmarkFill(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	f, err := filter.Compile("(objectClass=person)")
+	f, err := filter.Compile("(objectClass=person)", nil)
 	if err != nil {
 		b.Fatal(err)
 	}

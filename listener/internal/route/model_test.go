@@ -195,7 +195,7 @@ type rig struct {
 }
 
 func (r *rig) open(attributes ...string) {
-	f, err := filter.Compile("(objectClass=wanted)")
+	f, err := filter.Compile("(objectClass=wanted)", nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (b *bench) must(err error) {
 // open makes a new router, as a new process would.
 func (b *bench) open(text string) {
 	b.t.Helper()
-	f, err := filter.Compile(text)
+	f, err := filter.Compile(text, nil)
 	b.must(err)
 	b.module = &route.Module{Name: "m", Filter: f}
 	b.router, err = route.New(b.store, route.Config{

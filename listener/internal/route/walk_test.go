@@ -25,7 +25,7 @@ func TestWalkWaitsForFollowers(t *testing.T) {
 	}
 	must(err)
 	t.Cleanup(func() { must(s.Close()) })
-	everything, err := filter.Compile("(objectClass=*)")
+	everything, err := filter.Compile("(objectClass=*)", nil)
 	must(err)
 	live, walking := &route.Module{Name: "live", Filter: everything}, &route.Module{Name: "walking", Filter: everything}
 	var r *route.Router

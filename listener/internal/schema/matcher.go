@@ -88,21 +88,28 @@ func (s *Schema) Approximate(t *AttributeType, value string) Matcher {
 	if !r.Supported() {
 		return nil
 	}
-	if !r.phonetic || s.vendor != OpenLDAP {
+	switch {
+	case s.vendor == OpenLDAP && r.normal == normalNameAndUID:
+		return s.roughNameAndUID(value)
+	case s.vendor != OpenLDAP || !r.phonetic && r.normal != normalList:
 		return s.matcher(r, value)
-	}
-	if !s.validValue(r.implementation.syntax, value) {
+	case !s.validValue(r.implementation.syntax, value):
 		return nil
+	case r.normal == normalList:
+		return &equal{s, r.normal, appendRoughList(nil, value)}
 	}
 	return newSounds(s, r.normal, value)
 }
 
 // Extensible returns the matcher of (type:rule:=value).
 func (s *Schema) Extensible(r *Rule, value string) Matcher {
-	if !r.Supported() || !s.validValue(r.implementation.syntax, value) {
+	if !r.Supported() {
 		return nil
 	}
 	if r.kind == ordering || r.kind == integerOrdering {
+		if !s.validValue(r.implementation.syntax, value) {
+			return nil
+		}
 		// An ordering rule is true of values that are less (RFC 4517, section 4.2.17 and others).
 		want, ok := s.appendNormal(nil, r.normal, value, Whole)
 		if !ok {
@@ -147,20 +154,34 @@ func (s *Schema) matcher(r *Rule, value string) Matcher {
 	return nil
 }
 
-// NormalValue appends the normal form of a value by the type's equality rule: values
-// with equal forms match each other. False if the type has no such rule, or the value
-// no such form. Object classes have one each; superclasses are not looked at.
-func (s *Schema) NormalValue(dst []byte, t *AttributeType, value string) ([]byte, bool) {
-	if !t.Equality.Supported() {
-		return dst, false
+// Keys returns the keys of an equality assertion: it is true of exactly those values whose
+// [Schema.AppendKey] is one of them. False for other matchers.
+func Keys(m Matcher) ([]string, bool) {
+	switch m := m.(type) {
+	case *equal:
+		return []string{string(m.want)}, true
+	case *equalFolded:
+		return []string{string(m.want)}, true
+	case *classes:
+		return m.keys, true
 	}
-	if t.Equality.kind == classEquality {
+	return nil, false
+}
+
+// AppendKey appends the key of a value of the type. False if it has none, and so equals
+// nothing.
+func (s *Schema) AppendKey(dst []byte, t *AttributeType, value string) ([]byte, bool) {
+	switch r := t.Equality; {
+	case !r.Supported():
+		return dst, false
+	case r.kind == classEquality:
 		if c := s.Class(value); c != nil {
 			return append(dst, c.keys[0]...), true
 		}
-		return dst, false
+		return appendLower(dst, value), true
+	default:
+		return s.appendNormal(dst, r.normal, value, Whole)
 	}
-	return s.appendNormal(dst, t.Equality.normal, value, Whole)
 }
 
 type equal struct {
@@ -272,6 +293,30 @@ func (m *parted) Match(value string, buf *[]byte) (bool, bool) {
 	return bytes.HasSuffix(rest, m.final), true
 }
 
+// roughNameAndUID matches names that a bit string may follow: it counts only where both
+// have one.
+type roughNameAndUID struct {
+	s    *Schema
+	name []byte
+	uid  string
+}
+
+func (s *Schema) roughNameAndUID(value string) Matcher {
+	name, uid := splitUID(value)
+	key, ok := s.AppendName(nil, name)
+	if !ok {
+		return nil
+	}
+	return &roughNameAndUID{s, key, uid}
+}
+
+func (m *roughNameAndUID) Match(value string, buf *[]byte) (bool, bool) {
+	name, uid := splitUID(value)
+	key, ok := m.s.AppendName((*buf)[:0], name)
+	*buf = key[:0]
+	return ok && bytes.Equal(key, m.name) && (uid == "" || m.uid == "" || uid == m.uid), ok
+}
+
 type bits struct {
 	mask int64
 	all  bool
@@ -319,13 +364,15 @@ func (s *Schema) classMatcher(value string) Matcher {
 	c := s.Class(value)
 	if c == nil {
 		if s.fallback && (validDescriptor(value) || validNumericOID(value)) {
-			return &classes{s: s, names: []string{strings.ToLower(value)}}
+			names := []string{strings.ToLower(value)}
+			return &classes{names: names, keys: names}
 		}
 		return nil
 	}
-	m := &classes{s: s}
+	m := &classes{}
 	for _, sub := range c.WithSubclasses() {
 		m.names = append(m.names, sub.keys...)
+		m.keys = append(m.keys, sub.keys[0])
 	}
 	if len(m.names) > fewNames {
 		m.index = make(map[string]*struct{}, len(m.names))
@@ -340,8 +387,8 @@ func (s *Schema) classMatcher(value string) Matcher {
 const fewNames = 8
 
 type classes struct {
-	s     *Schema
 	names []string             // in lower case
+	keys  []string             // one of each class
 	index map[string]*struct{} // of the names, if they are many
 }
 

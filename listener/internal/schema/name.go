@@ -15,7 +15,7 @@ import (
 // type or a value that doesn't fit.
 func (s *Schema) AppendName(dst []byte, dn string) ([]byte, bool) {
 	start := len(dst)
-	if strings.Trim(dn, " ") == "" {
+	if dn == "" {
 		return dst, true
 	}
 	for r := fromRoot(dn); r.next(); {

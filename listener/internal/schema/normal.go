@@ -64,12 +64,17 @@ func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) 
 // appendNameAndUID appends the normal form of a DN that a bit string may follow,
 // cn=x#'0101'B.
 func (s *Schema) appendNameAndUID(dst []byte, v string) ([]byte, bool) {
-	uid := ""
-	if i := strings.LastIndexByte(v, '#'); i >= 0 && validBitString(v[i+1:]) {
-		v, uid = v[:i], v[i+1:]
-	}
-	dst, ok := s.AppendName(dst, v)
+	name, uid := splitUID(v)
+	dst, ok := s.AppendName(dst, name)
 	return append(append(dst, '#'), uid...), ok
+}
+
+func splitUID(v string) (name, uid string) {
+	v = strings.TrimRight(v, " ")
+	if i := strings.LastIndexByte(v, '#'); i >= 0 && validBitString(v[i+1:]) {
+		return v[:i], v[i+1:]
+	}
+	return v, ""
 }
 
 // appendOID appends an OID or a name. OpenLDAP compares what is written; elsewhere a
@@ -102,28 +107,11 @@ func appendLower(dst []byte, s string) []byte {
 }
 
 // appendCSN appends a change sequence number, yyyymmddhhmmss.ffffffZ#cccccc#sss#mmmmmm.
-// The forms of OpenLDAP before 2.4 are not read.
+// OpenLDAP checks no more than where the parts end. Its forms before 2.4 are not read.
 func appendCSN(dst []byte, v string) ([]byte, bool) {
-	const form = "00000000000000.000000Z#xxxxxx#xxx#xxxxxx"
-	if len(v) != len(form) {
+	const time, counter, server = 22, 29, 33 // where these end
+	if len(v) != 40 || strings.IndexByte(v, '#') != time || v[counter] != '#' || v[server] != '#' {
 		return dst, false
 	}
-	for i := range len(v) {
-		switch form[i] {
-		case '0':
-			if !isDigit(v[i]) {
-				return dst, false
-			}
-		case 'x':
-			if !isHex(v[i]) {
-				return dst, false
-			}
-		default:
-			if v[i] != form[i] {
-				return dst, false
-			}
-		}
-	}
-	const end = len("00000000000000.000000Z")
-	return appendLower(append(dst, v[:end]...), v[end:]), true
+	return appendLower(append(dst, v[:time]...), v[time:]), true
 }

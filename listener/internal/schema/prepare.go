@@ -44,7 +44,8 @@ func appendPrepared(dst []byte, s string, fold, slapd bool, part Part) ([]byte, 
 				continue
 			}
 		}
-		if fold {
+		// OpenLDAP folds letters only: the numeral Ⅷ keeps its case.
+		if fold && (!slapd || unicode.In(r, unicode.Lu, unicode.Lt)) {
 			r = unicode.ToLower(r)
 		}
 		mapped = utf8.AppendRune(mapped, r)
@@ -171,6 +172,18 @@ func appendWithout(dst []byte, s string, hyphens, fold bool) []byte {
 	}
 	if len(dst) == start && s != "" {
 		dst = append(dst, ' ')
+	}
+	return dst
+}
+
+// appendRoughList appends a list of lines as OpenLDAP asserts it with ~=: without what is
+// not ASCII after decomposition.
+func appendRoughList(dst []byte, s string) []byte {
+	for i, line := range strings.Split(s, "$") {
+		if i > 0 {
+			dst = append(dst, '$')
+		}
+		dst = appendSpaced(dst, appendSounds(nil, line), true, true, Whole)
 	}
 	return dst
 }

@@ -38,6 +38,7 @@ type implementation struct {
 	normal    normalForm
 	kind      ruleKind
 	hidden    bool // OpenLDAP has it and does not publish it
+	noFilter  bool // it is not for extensible matches
 	phonetic  bool // ~= by this rule goes by how words sound, on OpenLDAP
 	alsoFits  []string
 }
@@ -124,7 +125,7 @@ var implementations = []implementation{
 	{oid: "1.2.840.113556.1.4.804", name: "integerBitOrMatch", syntax: syntaxInteger, normal: normalInteger, kind: bitOr},
 	{oid: "1.3.6.1.1.16.2", name: "UUIDMatch", syntax: syntaxUUID, normal: normalUUID},
 	{oid: "1.3.6.1.1.16.3", name: "UUIDOrderingMatch", syntax: syntaxUUID, normal: normalUUID, kind: ordering},
-	{oid: "1.3.6.1.4.1.4203.666.11.2.2", name: "CSNMatch", syntax: syntaxCSN, normal: normalCSN, hidden: true},
+	{oid: "1.3.6.1.4.1.4203.666.11.2.2", name: "CSNMatch", syntax: syntaxCSN, normal: normalCSN, hidden: true, noFilter: true},
 	{oid: "1.3.6.1.4.1.4203.666.11.2.3", name: "CSNOrderingMatch", syntax: syntaxCSN, normal: normalCSN, kind: ordering, hidden: true},
 	{oid: "1.3.6.1.4.1.4203.666.4.9", name: "dnSubtreeMatch", syntax: syntaxName, normal: normalName, kind: nameUnder, hidden: true},
 	{oid: "1.3.6.1.4.1.4203.666.4.8", name: "dnOneLevelMatch", syntax: syntaxName, normal: normalName, kind: nameJustBelow, hidden: true},

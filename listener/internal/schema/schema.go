@@ -240,8 +240,26 @@ func (s *Schema) Usable(r *Rule, t *AttributeType) bool {
 	if s.hasUses && !r.hidden && r != objectClassRule {
 		return s.uses[ruleUse{r, t}]
 	}
+	if r.Supported() && r.noFilter {
+		return false
+	}
 	return r == t.Equality || r.Syntax == t.Syntax || r.fits(t.Syntax)
 }
+
+// UsableTypes returns the types that an extensible match without a type is about. What a
+// server makes up for each search, such as entryDN, is not among them.
+func (s *Schema) UsableTypes(r *Rule) []*AttributeType {
+	var out []*AttributeType
+	for key, t := range s.types {
+		if key == strings.ToLower(t.OID) && !madeUp[t.OID] && s.Usable(r, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// madeUp has entryDN, subschemaSubentry, hasSubordinates and numSubordinates.
+var madeUp = map[string]bool{"1.3.6.1.1.20": true, "2.5.18.10": true, "2.5.18.9": true, "1.3.1.1.4.1.453.16.2.103": true}
 
 // lookup finds name in any case without allocating.
 func lookup[T any](m map[string]*T, name string) *T {
