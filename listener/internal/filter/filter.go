@@ -31,7 +31,10 @@ func resultOf(b bool) Result {
 }
 
 // Filter is a compiled filter. It is immutable and safe for concurrent use.
-type Filter struct{ root node }
+type Filter struct {
+	root   node
+	schema *schema.Schema // nil: compiled without
+}
 
 // Compile compiles a filter for the directory that the schema describes; nil stands for
 // one of which nothing is known. The error is a [*SyntaxError]. A type, a matching rule or
@@ -42,7 +45,7 @@ func Compile(text string, s *schema.Schema) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{root}, nil
+	return &Filter{root, s}, nil
 }
 
 // Match evaluates the filter for e. It allocates only for assertions with :dn:, for ~=

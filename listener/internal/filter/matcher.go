@@ -167,14 +167,14 @@ func (m equalInteger) match(value string, _ *scratch) Result {
 	return resultOf(n == m.want)
 }
 
-// bits matches integers in which all, or at least one, of the bits of mask are
+// masked matches integers in which all, or at least one, of the bits of mask are
 // set. Values beyond 64 bits are undefined.
-type bits struct {
+type masked struct {
 	mask int64
 	all  bool
 }
 
-func (m bits) match(value string, _ *scratch) Result {
+func (m masked) match(value string, _ *scratch) Result {
 	n, ok := parseInteger(value)
 	if !ok {
 		return Undefined

@@ -42,7 +42,7 @@ func findRule(name string) rule {
 func newBits(value string, all bool) matcher {
 	if n, ok := parseInteger(value); ok {
 		if mask, ok := n.int64(); ok {
-			return bits{mask, all}
+			return masked{mask, all}
 		}
 	}
 	return nil
