@@ -75,8 +75,13 @@ func (p *parser) extension(t text, attr description, ruleName string, dn bool, v
 }
 
 func strict(t text, attr description, m schema.Matcher, byKey bool) node {
-	if attr.unknown || m == nil {
+	switch {
+	case attr.unknown || m == nil && !attr.twoValued:
 		return undefined{t}
+	case m == nil:
+		return never{t}
+	case attr.twoValued:
+		return &compare{text: t, attr: attr, matcher: twoValued{m}}
 	}
 	return &compare{text: t, attr: attr, matcher: typed{m}, byKey: byKey}
 }

@@ -19,6 +19,8 @@ type description struct {
 	// absent is the result for an entry without such an attribute.
 	absent Result
 
+	twoValued bool // what doesn't fit the type is false, as 389 DS has it
+
 	attribute *schema.AttributeType // nil: the schema doesn't say
 	unknown   bool                  // there is no such attribute in the directory
 }
@@ -102,7 +104,12 @@ func (d *description) resolve(s *schema.Schema) {
 		return
 	}
 	d.entryDN = t.OID == entryDN
-	d.name(t.WithSubtypes())
+	d.twoValued = s.Vendor() == schema.Directory389
+	if s.Vendor() == schema.Directory389 { // it knows no subtypes
+		d.name([]*schema.AttributeType{t})
+	} else {
+		d.name(t.WithSubtypes())
+	}
 	if s.Fallback() {
 		return
 	}

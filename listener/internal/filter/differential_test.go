@@ -12,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/dirsrvtest"
 	"github.com/listenerd/listenerd/listener/internal/filter"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/slapdtest"
@@ -38,6 +39,23 @@ func TestSlapdAgrees(t *testing.T) {
 	d.schema = readSchema(t, server.Client(t), "cn=Subschema", schema.OpenLDAP)
 	d.fill(*differentialEntries)
 	d.compare(*differentialFilters)
+}
+
+// TestDirsrvAgrees does the same with a 389 Directory Server, on less.
+func TestDirsrvAgrees(t *testing.T) {
+	server := dirsrvtest.Start(t)
+	conn := server.Client(t)
+	r := ldap.NewModifyRequest("cn=schema", nil)
+	r.Add("attributeTypes", testTypes)
+	r.Add("objectClasses", testClasses)
+	if err := conn.Modify(r); err != nil {
+		t.Fatal(err)
+	}
+	d := &directory{t: t, generator: newGenerator(*differentialSeed), dial: func() *ldap.Conn { return server.Client(t) }}
+	d.generator.plain = true
+	d.schema = readSchema(t, conn, "cn=schema", schema.Directory389)
+	d.fill(*differentialEntries / 5)
+	d.compare(*differentialFilters / 5)
 }
 
 // directory is a server with what the generator put there.

@@ -96,7 +96,7 @@ var ruleNames = []string{
 type generator struct {
 	*rand.Rand
 	entries []*ldap.Entry // what the server has; filters ask for their values
-	plain   bool          // no rules, options and values in which servers are known to differ
+	plain   bool          // only what all servers do the same way
 }
 
 func newGenerator(seed uint64) *generator {
@@ -114,6 +114,9 @@ var fragments = []string{
 }
 
 func (g *generator) words() string {
+	if g.plain {
+		return pick(g, []string{"Jane", "jane", "JANE", "Roe", "a", "A", "ab", "x-y", "42"}) + pick(g, []string{"", "", " Roe", " roe", "  ROE", " a"})
+	}
 	var b strings.Builder
 	spaces := []string{"", " ", " ", " ", "  "}
 	b.WriteString(pick(g, spaces[:2+3*g.IntN(2)]))
@@ -142,7 +145,7 @@ func (g *generator) of(alphabet string, least, most int) string {
 
 // value returns a value of the kind, now and then one that doesn't fit.
 func (g *generator) value(k kind) string {
-	if g.chance(3) {
+	if g.chance(3) && !g.plain {
 		return pick(g, []string{"", " ", "x", "\xff", "é", "0", "-", "TRUE", g.words()})
 	}
 	switch k {
@@ -157,6 +160,9 @@ func (g *generator) value(k kind) string {
 	case phone:
 		return "+" + g.of("12 -a", 1, 7)
 	case number:
+		if g.plain {
+			return fmt.Sprint(g.IntN(200) - 20)
+		}
 		return pick(g, []string{"0", "1", "2", "3", "6", "7", "8", "10", "42", "99", "100", "-1", "-10", "-7", "2147483648", "-9223372036854775808", "9223372036854775807", "18446744073709551616", "007", "-0", fmt.Sprint(g.IntN(300) - 50)})
 	case boolean:
 		return pick(g, []string{"TRUE", "FALSE", "TRUE", "FALSE", "true"})
@@ -309,6 +315,9 @@ func (g *generator) filter(depth int) string {
 		case 2, 3:
 			return g.filterList("|", depth)
 		}
+		if g.plain {
+			return "(!" + g.item() + ")"
+		}
 		return "(!" + g.filter(depth-1) + ")"
 	}
 	return g.item()
@@ -316,13 +325,43 @@ func (g *generator) filter(depth int) string {
 
 func (g *generator) filterList(operator string, depth int) string {
 	b := "(" + operator
-	for range g.IntN(4) {
+	least := 0
+	if g.plain {
+		least = 1
+	}
+	for range least + g.IntN(4-least) {
 		b += g.filter(depth - 1)
 	}
 	return b + ")"
 }
 
+// plainKinds are the attributes on which servers agree.
+var plainKinds = []attributeKind{
+	{[]string{"cn", "commonName", "2.5.4.3"}, text}, {[]string{"sn", "surname"}, text}, {[]string{"description"}, text}, {[]string{"title"}, text},
+	{[]string{"uidNumber"}, number}, {[]string{"xNumber"}, number}, {[]string{"xText"}, text}, {[]string{"xFlag", "xFlagAlias"}, boolean},
+	{[]string{"seeAlso"}, name}, {[]string{"member"}, name}, {[]string{"objectClass"}, class}, {[]string{"gecos"}, ia5},
+}
+
+func (g *generator) plainItem() string {
+	a := pick(g, plainKinds)
+	attr, value := pick(g, a.names), g.assertionValue(a)
+	switch n := g.IntN(10); {
+	case n < 2:
+		return "(" + attr + "=*)"
+	case n < 5 && a.kind == text:
+		return "(" + attr + "=" + g.parts(strings.ReplaceAll(value, " ", "")) + ")"
+	case n < 6 && attr == "xNumber": // 389 DS has an index on the others that is in another order
+		return "(" + attr + ">=" + escape(value) + ")"
+	case n < 7 && attr == "xNumber":
+		return "(" + attr + "<=" + escape(value) + ")"
+	}
+	return "(" + attr + "=" + escape(value) + ")"
+}
+
 func (g *generator) item() string {
+	if g.plain {
+		return g.plainItem()
+	}
 	a := pick(g, attributeKinds)
 	if g.chance(10) {
 		a = pick(g, maintained)
@@ -384,7 +423,11 @@ func (g *generator) assertionValue(a attributeKind) string {
 		return g.value(a.kind)
 	}
 	v := pick(g, values)
-	switch g.IntN(8) {
+	variants := 8
+	if g.plain && a.kind != text {
+		variants = 0
+	}
+	switch g.IntN(variants+1) - 1 {
 	case 0:
 		v = strings.ToUpper(v)
 	case 1:

@@ -24,6 +24,14 @@ func (m typed) match(value string, s *scratch) Result {
 	return resultOf(matched)
 }
 
+// twoValued is typed, and false where that is undefined.
+type twoValued struct{ schema.Matcher }
+
+func (m twoValued) match(value string, s *scratch) Result {
+	matched, defined := m.Match(value, &s.buf)
+	return resultOf(matched && defined)
+}
+
 // equal matches values whose prepared form is want.
 type equal struct {
 	*preparation

@@ -173,6 +173,11 @@ type undefined struct{ text }
 
 func (undefined) eval(*listener.Entry, *scratch) Result { return Undefined }
 
+// never is an assertion that nothing fits.
+type never struct{ text }
+
+func (never) eval(*listener.Entry, *scratch) Result { return False }
+
 func matchAny(m matcher, values listener.Values, s *scratch) Result {
 	r := False
 	for v := range values.All() {

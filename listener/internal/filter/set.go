@@ -157,7 +157,7 @@ func needsOf(n node) []need {
 			either.cost += least.cost
 		}
 		return []need{either}
-	case undefined:
+	case undefined, never:
 		return []need{{}}
 	case *present:
 		return n.attr.need(nil, costOfAttribute)

@@ -13,6 +13,9 @@ import (
 // [TreeKey]. False for what is no name: a malformed one (RFC 4514, with the quotes and
 // semicolons of RFC 2253), and, unless the schema is a fallback, one with an unknown
 // type or a value that doesn't fit.
+//
+// 389 DS compares names without its schema: types as they are written, values without
+// regard to case. So does this for a schema of its.
 func (s *Schema) AppendName(dst []byte, dn string) ([]byte, bool) {
 	start := len(dst)
 	if dn == "" {
@@ -61,7 +64,7 @@ func (s *Schema) appendNormalRDN(dst []byte, rdn string) ([]byte, bool) {
 	slices.SortFunc(avas, func(a, b ava) int { return strings.Compare(a.normal, b.normal) })
 	for i, a := range avas {
 		if i > 0 {
-			if avas[i-1].key == a.key { // RFC 4512, section 2.3.2
+			if avas[i-1].key == a.key && s.vendor != Directory389 { // RFC 4512, section 2.3.2
 				return dst, false
 			}
 			dst = append(dst, avaEnd)
@@ -81,24 +84,28 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 	if len(typ) > 4 && strings.EqualFold(typ[:4], "oid.") {
 		typ = typ[4:]
 	}
+	lenient := s.fallback || s.vendor == Directory389
 	t := s.Attribute(typ)
+	if s.vendor == Directory389 {
+		t = nil
+	}
 	switch {
 	case t != nil:
 		key = t.keys[0]
-	case s.fallback && (validDescriptor(typ) || validNumericOID(typ)):
+	case lenient && (validDescriptor(typ) || validNumericOID(typ)):
 		key = strings.ToLower(typ)
 	default:
 		return "", dst, false
 	}
 	value, ok := nameValue(text)
-	if !ok || value == "" && !s.fallback {
+	if !ok || value == "" && !lenient {
 		return "", dst, false
 	}
 	dst = append(append(dst, key...), '=')
 	mark := len(dst)
 	form := normalFolded
 	if t != nil {
-		if !s.fallback && !s.validStored(t, value) {
+		if !lenient && !s.validStored(t, value) {
 			return "", dst, false
 		}
 		form = normalOctets
@@ -109,7 +116,7 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 	}
 	normal, ok := s.appendNormal(dst, form, value, Whole)
 	if !ok {
-		if !s.fallback {
+		if !lenient {
 			return "", dst, false
 		}
 		normal = append(dst[:mark], value...)

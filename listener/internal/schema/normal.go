@@ -42,7 +42,7 @@ func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) 
 	case normalList:
 		return appendList(dst, v, slapd, part)
 	case normalBoolean:
-		return append(dst, v...), v == "TRUE" || v == "FALSE"
+		return appendLower(dst, v), s.validValue(syntaxBoolean, v)
 	case normalInteger:
 		return append(dst, v...), validInteger(v)
 	case normalTime:
