@@ -10,6 +10,8 @@ type AttributeChange struct {
 	Name string
 	// Added and Removed hold the values only in new and only in old.
 	Added, Removed []string
+
+	names *AttributeNames
 }
 
 // Changes is the result of [Diff].
@@ -24,10 +26,10 @@ func (c Changes) Names() []string {
 	return names
 }
 
-// Get returns the change of the named attribute and whether there is one.
+// Get returns the change of the attribute, by any of its names, and whether there is one.
 func (c Changes) Get(name string) (AttributeChange, bool) {
 	for i := range c {
-		if strings.EqualFold(c[i].Name, name) {
+		if strings.EqualFold(c[i].Name, name) || c[i].names.same(c[i].Name, name) {
 			return c[i], true
 		}
 	}
@@ -37,16 +39,18 @@ func (c Changes) Get(name string) (AttributeChange, bool) {
 // Diff returns what differs between two states of an entry, attribute by
 // attribute: first in the order of new, then what only old has. Values are
 // compared as sets of byte strings, so a reordering is no change and a change of
-// case is one. With attrs only these are compared; without, all but operational
-// ones (modifyTimestamp, entryCSN...), which are compared only when named. old or
+// case is one. With attrs only these are compared, each by any of the names that the
+// entries know for it; without, all but operational ones (modifyTimestamp, entryCSN...),
+// which are compared only when named. old or
 // new may be nil, for an entry that is absent. The DN is not compared. The cost
 // grows linearly with the number of values.
 func Diff(old, new *Entry, attrs ...string) Changes {
 	var out Changes
+	names := namesOf(old, new)
 	compare(old, new, attrs, func(name string, o, n Values) bool {
 		added, removed := setDiff(o, n)
 		if len(added)+len(removed) > 0 {
-			out = append(out, AttributeChange{name, added, removed})
+			out = append(out, AttributeChange{name, added, removed, names})
 		}
 		return true
 	})
@@ -66,16 +70,17 @@ func Changed(old, new *Entry, attrs ...string) bool {
 
 // compare calls visit with the pairs of attributes whose encodings differ.
 func compare(old, new *Entry, attrs []string, visit func(name string, old, new Values) bool) {
+	names := namesOf(old, new)
 	if old == nil {
-		old = &Entry{}
+		old = &Entry{names: names}
 	}
 	if new == nil {
-		new = &Entry{}
+		new = &Entry{names: names}
 	}
 	if len(attrs) > 0 {
 		for i, name := range attrs {
 			o, n := old.find(name), new.find(name)
-			if o.values.ber == n.values.ber || namedBefore(attrs, i) {
+			if o.values.ber == n.values.ber || namedBefore(names, attrs, i) {
 				continue
 			}
 			spelled := n.name
@@ -96,7 +101,7 @@ func compare(old, new *Entry, attrs []string, visit func(name string, old, new V
 		} else {
 			o = old.Attr(a.name)
 		}
-		if o.ber != a.values.ber && !Operational(a.name) && !visit(a.name, o, a.values) {
+		if o.ber != a.values.ber && !names.Operational(a.name) && !visit(a.name, o, a.values) {
 			return
 		}
 	}
@@ -105,15 +110,26 @@ func compare(old, new *Entry, attrs []string, visit func(name string, old, new V
 		if i < len(new.attrs) && new.attrs[i].name == a.name {
 			continue
 		}
-		if new.find(a.name) == &noAttribute && !Operational(a.name) && !visit(a.name, a.values, Values{}) {
+		if new.find(a.name) == &noAttribute && !names.Operational(a.name) && !visit(a.name, a.values, Values{}) {
 			return
 		}
 	}
 }
 
-func namedBefore(attrs []string, i int) bool {
+// namesOf returns what the entries, either of which may be nil, know of names.
+func namesOf(old, new *Entry) *AttributeNames {
+	if new != nil && new.names != nil || old == nil {
+		if new == nil {
+			return nil
+		}
+		return new.names
+	}
+	return old.names
+}
+
+func namedBefore(names *AttributeNames, attrs []string, i int) bool {
 	for _, earlier := range attrs[:i] {
-		if strings.EqualFold(earlier, attrs[i]) {
+		if names.same(earlier, attrs[i]) {
 			return true
 		}
 	}
@@ -166,7 +182,8 @@ func setDiff(old, new Values) (added, removed []string) {
 
 // Operational tells whether the attribute is maintained by the directory server
 // rather than by its users: those of RFC 4512 (section 3.4), RFC 4530, RFC 3672 and
-// RFC 5020, and what OpenLDAP and 389 DS add. Options are ignored.
+// RFC 5020, and what OpenLDAP and 389 DS add. Options are ignored. An entry from a
+// provider goes by the provider's schema: [AttributeNames.Operational].
 func Operational(name string) bool {
 	name, _, _ = strings.Cut(name, ";")
 	var buf [48]byte

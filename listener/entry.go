@@ -41,12 +41,14 @@ func ParseUUID(s string) (UUID, error) {
 // concurrent use: what an accessor returns is a copy or a string.
 //
 // Attributes are found by their description (type and options, such as
-// "cn;lang-de"), case-insensitively. Values are byte strings: a Go string with
+// "cn;lang-de"), case-insensitively; those of an entry that a handler gets also by the
+// other names and the OIDs that the provider's schema has for the type. Values are byte strings: a Go string with
 // exactly the bytes that the provider sent, UTF-8 or not.
 type Entry struct {
 	uuid  UUID
 	dn    string
 	attrs []attribute // in the provider's order
+	names *AttributeNames
 }
 
 type attribute struct {
@@ -71,6 +73,14 @@ func NewEntry(uuid UUID, dn string, attrs ...Attribute) *Entry {
 		e.attrs = append(e.attrs, attribute{a.Name, Values{string(ber), len(a.Values)}})
 	}
 	return e
+}
+
+// WithNames returns the same entry, which finds its attributes by all the names they have.
+// The engine uses it, and so can handlers' tests.
+func (e *Entry) WithNames(names *AttributeNames) *Entry {
+	known := *e
+	known.names = names
+	return &known
 }
 
 // UUID returns the sync UUID.
@@ -104,6 +114,14 @@ func (e *Entry) find(name string) *attribute {
 	for i := range e.attrs {
 		if len(e.attrs[i].name) == len(name) && strings.EqualFold(e.attrs[i].name, name) {
 			return &e.attrs[i]
+		}
+	}
+	// Another name for the type, or the options in another order.
+	if t := e.names.find(name); t != nil && len(t.names) > 1 || strings.IndexByte(name, ';') >= 0 {
+		for i := range e.attrs {
+			if e.names.same(e.attrs[i].name, name) {
+				return &e.attrs[i]
+			}
 		}
 	}
 	return &noAttribute
