@@ -211,12 +211,13 @@ func (s *Schema) Attribute(name string) *AttributeType { return lookup(s.types, 
 // Class returns the object class with the name or OID; nil if there is none.
 func (s *Schema) Class(name string) *ObjectClass { return lookup(s.classes, name) }
 
-// Rule returns the matching rule with the name or OID; nil if the server has none.
+// Rule returns the matching rule with the name or OID; nil if the server has none. Of a
+// server that publishes no rules at all nothing is known: then it has those of this package.
 func (s *Schema) Rule(name string) *Rule {
 	if r := lookup(s.rules, name); r != nil {
 		return r
 	}
-	if r := knownRules()[strings.ToLower(name)]; r != nil && (s.fallback || r.hidden) {
+	if r := knownRules()[strings.ToLower(name)]; r != nil && (s.fallback || r.hidden || len(s.rules) == 0) {
 		return r
 	}
 	return nil
