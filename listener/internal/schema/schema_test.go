@@ -183,3 +183,13 @@ func TestHostileDefinitionsCostLinearTime(t *testing.T) {
 		t.Errorf("%d problems", len(problems))
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	d := schema.BuiltinDefinitions(schema.OpenLDAP)
+	b.ReportAllocs()
+	for b.Loop() {
+		if s, problems := schema.Parse(d); len(problems) > 0 || s.Attribute("cn") == nil {
+			b.Fatal(problems)
+		}
+	}
+}
