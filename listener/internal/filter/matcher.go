@@ -10,7 +10,8 @@ type matcher interface {
 
 // scratch is memory that a match works in.
 type scratch struct {
-	buf []byte
+	buf     []byte
+	results []uint8 // of the shared assertions of a [Set]: a Result and 1, or 0
 }
 
 // typed matches by the rules of the attribute's type.

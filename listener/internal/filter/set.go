@@ -13,13 +13,15 @@ import (
 //
 // Each filter is filed under what an entry must have for the filter to be true: values,
 // such as an object class, and attributes. A match looks up what the entry has, once for
-// all filters, and evaluates only those that have all they need.
+// all filters, and evaluates only those that have all they need. An assertion that several
+// filters make is evaluated once.
 type Set struct {
-	filters []*Filter
-	schema  *schema.Schema
-	needs   []uint8           // by filter: a bit for each of its needs
-	files   map[string]*shelf // by the attribute's name in lower case
-	pool    sync.Pool         // of *found
+	roots  []node // of the filters
+	shared int    // the number of assertions that several filters make
+	schema *schema.Schema
+	needs  []uint8           // by filter: a bit for each of its needs
+	files  map[string]*shelf // by the attribute's name in lower case
+	pool   sync.Pool         // of *found
 }
 
 // shelf is what is filed under one attribute name.
@@ -43,8 +45,13 @@ type found struct {
 
 // NewSet makes a set of filters that were compiled against one schema.
 func NewSet(filters []*Filter) *Set {
-	s := &Set{filters: filters, files: map[string]*shelf{}, needs: make([]uint8, len(filters))}
+	s := &Set{files: map[string]*shelf{}, needs: make([]uint8, len(filters))}
+	sharing := sharing{uses: map[string]int{}, assertions: map[string]*shared{}}
+	for _, f := range filters {
+		sharing.count(f.root)
+	}
 	for i, f := range filters {
+		s.roots = append(s.roots, sharing.share(f.root))
 		if f.schema != nil {
 			s.schema = f.schema
 		}
@@ -56,6 +63,7 @@ func NewSet(filters []*Filter) *Set {
 			}
 		}
 	}
+	s.shared = len(sharing.assertions)
 	s.pool.New = func() any { return &found{make([]uint8, len(filters)), make([]byte, 0, 256)} }
 	return s
 }
@@ -67,8 +75,9 @@ func (s *Set) Match(dst []int, e *listener.Entry) []int {
 	clear(f.needs)
 	s.find(e, f)
 	scratch := scratches.Get().(*scratch)
+	scratch.results = append(scratch.results[:0], make([]uint8, s.shared)...)
 	for i, needs := range s.needs {
-		if f.needs[i] == needs && s.filters[i].root.eval(e, scratch) == True {
+		if f.needs[i] == needs && s.roots[i].eval(e, scratch) == True {
 			dst = append(dst, i)
 		}
 	}
