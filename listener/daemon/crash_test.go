@@ -59,7 +59,11 @@ func (s *site) crashed() crashed {
 			if err != nil {
 				return err
 			}
-			for _, task := range tasks {
+			parked, err := tx.ParkedTasks(state.Number, 0, math.MaxInt)
+			if err != nil {
+				return err
+			}
+			for _, task := range append(tasks, parked...) {
 				c.owed[f.name][task.Seq] = true
 			}
 		}

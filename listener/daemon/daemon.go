@@ -328,7 +328,12 @@ func closeHandlers(handlers []listener.Handler) error {
 }
 
 func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
-	box := &outbox{store: d.store, router: d.router, modules: map[string]*route.Module{}}
+	if err := d.hastenRetries(); err != nil {
+		return err
+	}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}}
+	routed := map[string]*route.Module{}
+	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
 	seq := uint64(0)
 	err := d.store.View(func(tx *store.Tx) error {
@@ -338,11 +343,15 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 			if err != nil {
 				return err
 			}
-			box.modules[m.Name] = d.routed[i]
+			routed[m.Name], box.numbers[m.Name] = d.routed[i], state.Number
+			failed, setAside, err := tx.CountFailures(state.Number)
+			if err != nil {
+				return err
+			}
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
-				Steps:    dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
-				Queued:   tx.CountTasks(state.Number),
+				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number),
 				Settings: d.settings(&m),
 			})
 		}
@@ -358,10 +367,10 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 func (d *Daemon) settings(m *config.Module) dispatch.Settings {
 	s := dispatch.Settings{
 		QuietPeriod: m.QuietPeriod, PostRunMaxDelay: m.PostRunMaxDelay, Timeout: m.Timeout,
-		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts,
+		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts, StopOnError: m.StopOnError,
 	}
 	if d.opts.Once {
-		s.MaxAttempts = m.Retry.OnceAttempts
+		s.OnceAttempts = m.Retry.OnceAttempts
 	}
 	return s
 }

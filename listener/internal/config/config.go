@@ -120,6 +120,9 @@ type Module struct {
 	Timeout time.Duration
 	// Retry says how failed calls are repeated.
 	Retry Retry
+	// StopOnError (on_error: stop) halts the module at a failed call until it succeeds
+	// or is decided on. Default false (on_error: set_aside): other entries go on.
+	StopOnError bool
 	// Instance is the module with its own configuration, ready to be opened. Its
 	// Spec is the one before the overrides; use the field Spec.
 	Instance listener.Instance

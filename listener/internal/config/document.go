@@ -86,6 +86,7 @@ type moduleSection struct {
 	PostRunMaxDelay   given[time.Duration]   `yaml:"post_run_max_delay"`
 	Timeout           given[time.Duration]   `yaml:"timeout"`
 	Retry             given[retrySection]    `yaml:"retry"`
+	OnError           given[string]          `yaml:"on_error"`
 	Config            given[yaml.Node]       `yaml:"config"`
 }
 

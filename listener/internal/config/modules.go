@@ -30,8 +30,10 @@ func (l *loader) module(entry given[moduleSection]) Module {
 		PostRunMaxDelay: l.positive("modules.post_run_max_delay", s.PostRunMaxDelay, DefaultPostRunMaxDelay),
 		Timeout:         l.notNegative("modules.timeout", s.Timeout, 0),
 		Retry:           l.retry(s.Retry.Value),
+		StopOnError:     s.OnError.or("set_aside") == "stop",
 		Line:            entry.Line,
 	}
+	l.oneOf("modules.on_error", s.OnError, "set_aside", "stop")
 	l.instanceName(entry)
 	registered, ok := l.lookUp(s)
 	if !ok {

@@ -17,7 +17,8 @@ type Item[K comparable, V any] struct {
 	Value V
 
 	keys    []K
-	waiting int // keys for which an earlier item is not done
+	waiting int  // keys for which an earlier item is not done
+	gone    bool // withdrawn
 }
 
 // line is the items that share one key, in order. The first one has the key.
@@ -84,6 +85,54 @@ func (q *Queue[K, V]) Done(item *Item[K, V]) {
 			q.ready(next)
 		}
 	}
+}
+
+// Withdraw takes an item out of the queue with all that wait for it, directly or
+// through each other, and returns those that waited, none twice, in no order. The item
+// must be ready; ready is called for none of them.
+func (q *Queue[K, V]) Withdraw(item *Item[K, V]) (waited []*Item[K, V]) {
+	item.gone = true
+	all := []*Item[K, V]{item}
+	for done := 0; done < len(all); done++ {
+		for i, k := range all[done].keys {
+			if firstOf(all[done].keys, i) {
+				all = q.cut(k, all)
+			}
+		}
+	}
+	return all[1:]
+}
+
+// cut ends the line of a key before its first item that is gone, and adds those behind
+// that one to gone.
+func (q *Queue[K, V]) cut(key K, gone []*Item[K, V]) []*Item[K, V] {
+	l := q.lines[key]
+	var last *link[K, V]
+	n := l.first
+	for n != nil && !n.item.gone {
+		last, n = n, n.next
+	}
+	if n == nil {
+		return gone // cut already
+	}
+	for n != nil {
+		if !n.item.gone {
+			n.item.gone = true
+			gone = append(gone, n.item)
+		}
+		next := n.next
+		*n = link[K, V]{}
+		q.free = append(q.free, n)
+		n = next
+	}
+	if last == nil {
+		delete(q.lines, key)
+		return gone
+	}
+	last.next = nil
+	l.last = last
+	q.lines[key] = l
+	return gone
 }
 
 func (q *Queue[K, V]) link(item *Item[K, V]) *link[K, V] {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/listenerd/listenerd/listener"
 )
 
@@ -18,6 +20,9 @@ type Task struct {
 	ID     uint64 // the entry
 	Old    uint64 // version before, 0: none
 	New    uint64 // version after, 0: none
+
+	// Parked: the task is among the parked ones, not in the outbox.
+	Parked bool
 }
 
 var (
@@ -29,15 +34,28 @@ const taskSize = 1 + 1 + 8 + 8 + 8
 
 // AddTask puts a task into the outbox.
 func (tx *Tx) AddTask(t Task) error {
-	b := tx.slabs.alloc(taskSize)[:0]
-	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
-	b = binary.BigEndian.AppendUint64(b, t.ID)
-	b = binary.BigEndian.AppendUint64(b, t.Old)
-	b = binary.BigEndian.AppendUint64(b, t.New)
+	b := appendTask(tx.slabs.alloc(taskSize)[:0], &t)
 	if err := tx.put(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
 		return err
 	}
 	return tx.put(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq), nil)
+}
+
+func appendTask(b []byte, t *Task) []byte {
+	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
+	b = binary.BigEndian.AppendUint64(b, t.ID)
+	b = binary.BigEndian.AppendUint64(b, t.Old)
+	return binary.BigEndian.AppendUint64(b, t.New)
+}
+
+func decodeTask(module uint32, seq uint64, v []byte) (Task, error) {
+	t := Task{Module: module, Seq: seq}
+	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
+		return t, damaged("task", seq)
+	}
+	t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
+	t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
+	return t, nil
 }
 
 func indexOf[T comparable](list []T, v T) int {
@@ -62,8 +80,8 @@ func pendingKey(buf *[32]byte, id uint64, module uint32, seq uint64) []byte {
 	return buf[:20]
 }
 
-// Tasks returns up to limit tasks of the module, in order: those with a seq greater
-// than after and not greater than last.
+// Tasks returns up to limit tasks of the module in the outbox, in order: those with a
+// seq greater than after and not greater than last.
 func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error) {
 	var out []Task
 	c := tx.outbox.Cursor()
@@ -71,33 +89,46 @@ func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error
 		if binary.BigEndian.Uint32(k) != module {
 			break
 		}
-		t := Task{Module: module, Seq: binary.BigEndian.Uint64(k[4:])}
-		if t.Seq > last {
+		seq := binary.BigEndian.Uint64(k[4:])
+		if seq > last {
 			break
 		}
-		if len(v) != taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
-			return nil, damaged("task", t.Seq)
+		t, err := decodeTask(module, seq, v)
+		if err != nil {
+			return nil, err
 		}
-		t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
-		t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
 		out = append(out, t)
 	}
 	return out, nil
 }
 
-// CountTasks returns the number of tasks that the module is owed.
+// CountTasks returns the number of tasks that the module is owed, with those parked.
 func (tx *Tx) CountTasks(module uint32) int {
+	return tx.countRows(tx.outbox, module) + tx.countRows(tx.parked, module)
+}
+
+// countRows counts the rows whose key begins with the module.
+func (tx *Tx) countRows(bucket *bbolt.Bucket, module uint32) int {
 	n := 0
-	c := tx.outbox.Cursor()
+	c := bucket.Cursor()
 	for k, _ := c.Seek(outboxKey(&tx.key, module, 0)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
 		n++
 	}
 	return n
 }
 
-// RemoveTask takes an acknowledged task out of the outbox.
+// RemoveTask takes an acknowledged task out of the outbox, or from where it was
+// parked, with the record of its failure. What waited for it may run then: see
+// [Tx.Release].
 func (tx *Tx) RemoveTask(t *Task) error {
-	if err := tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq)); err != nil {
+	if err := tx.dropFailure(t); err != nil {
+		return err
+	}
+	if t.Parked {
+		if err := tx.unpark(t); err != nil {
+			return err
+		}
+	} else if err := tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq)); err != nil {
 		return err
 	}
 	if err := tx.del(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq)); err != nil {
@@ -139,12 +170,7 @@ func (tx *Tx) SetMember(module uint32, id uint64, member bool) error {
 
 // CountMembers returns the number of entries that the module was told of.
 func (tx *Tx) CountMembers(module uint32) int {
-	n := 0
-	c := tx.members.Cursor()
-	for k, _ := c.Seek(memberKey(&tx.key, module, 0)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
-		n++
-	}
-	return n
+	return tx.countRows(tx.members, module)
 }
 
 func memberKey(buf *[32]byte, module uint32, id uint64) []byte {
