@@ -156,6 +156,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		if !m.NextProbe.IsZero() {
 			state += " until " + m.NextProbe.Local().Format(time.TimeOnly)
 		}
+		if m.Stuck > 0 {
+			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", m.Name, state, m.Queued, m.InFlight, m.Failing, m.Calls, m.Failures, m.LastError)
 	}
 	return w.Flush()

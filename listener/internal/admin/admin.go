@@ -68,7 +68,7 @@ type ModuleStatus struct {
 	Name   string `json:"name"`
 	Module string `json:"module"`
 	// State is waiting (for the mirror to be filled), initializing, walking, running,
-	// failing, backing off, stopped, idle or orphaned (no longer in the configuration).
+	// failing, backing off, stopped, stuck, idle or orphaned (no longer in the configuration).
 	State string `json:"state"`
 	// Queued counts the calls owed, with those in flight and failing.
 	Queued int `json:"queued"`
@@ -85,6 +85,10 @@ type ModuleStatus struct {
 	LastError string `json:"last_error,omitempty"`
 	// NextProbe is when a module that backs off makes its next call.
 	NextProbe time.Time `json:"next_probe,omitzero"`
+	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
+	// of them has been running, in seconds.
+	Stuck    int     `json:"stuck,omitempty"`
+	StuckFor float64 `json:"stuck_for,omitempty"`
 	// WalkDone and WalkTotal tell how far a walk through the mirror has come.
 	WalkDone  uint64 `json:"walk_done,omitempty"`
 	WalkTotal uint64 `json:"walk_total,omitempty"`

@@ -4,17 +4,24 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/listenerd/listenerd/listener"
 )
 
+// stuckAfter is how long after its timeout a call is waited for until it counts as
+// stuck.
+const stuckAfter = 5 * time.Second
+
 // call is one invocation of a handler's method, with panics turned into errors.
-func (d *Dispatcher) call(m *module, info *listener.Call, f func(context.Context) error) (err error) {
-	ctx := listener.WithCall(d.calls, info)
+func (m *module) call(by *worker, info *listener.Call, f func(context.Context) error) (err error) {
+	ctx := listener.WithCall(m.lane.d.calls, info)
 	if m.Settings.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, m.Settings.Timeout, fmt.Errorf("timeout of %v", m.Settings.Timeout))
 		defer cancel()
+		n := by.calls
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(stuckAfter, func() { m.lane.stuck(by, n) }) })()
 	}
 	defer recoverPanic(&err)
 	return f(ctx)
@@ -35,14 +42,14 @@ func recoverPanic(err *error) {
 }
 
 // runTask makes the call of a task. The lane's mutex is not held.
-func (m *module) runTask(w *work) error {
+func (m *module) runTask(by *worker, w *work) error {
 	info := listener.Call{
 		Module: m.name, Kind: w.Kind, Seq: w.Seq, Attempt: 1, Cause: w.Cause, Old: w.Old, New: w.New,
 	}
 	if w.Failure != nil {
 		info.Attempt += w.Failure.Attempts
 	}
-	return m.lane.d.call(m, &info, func(ctx context.Context) error {
+	return m.call(by, &info, func(ctx context.Context) error {
 		var err error
 		switch w.Kind {
 		case listener.KindCreate:
@@ -62,7 +69,7 @@ func (m *module) runTask(w *work) error {
 }
 
 // runStep runs a barrier. The lane's mutex is not held.
-func (m *module) runStep(kind listener.Kind, attempt int) error {
+func (m *module) runStep(by *worker, kind listener.Kind, attempt int) error {
 	d := m.lane.d
 	steps := m.steps
 	if kind == listener.KindPreRun && m.hasPostRun() && !steps.PostRunOwed {
@@ -73,7 +80,7 @@ func (m *module) runStep(kind listener.Kind, attempt int) error {
 			return err
 		}
 	}
-	err := d.call(m, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
+	err := m.call(by, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
 		switch kind {
 		case listener.KindInitialize:
 			return m.Handler.(listener.Initializer).Initialize(ctx)

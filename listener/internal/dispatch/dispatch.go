@@ -92,7 +92,8 @@ type Dispatcher struct {
 	modules map[string]*module
 	lanes   []*lane
 	commits *committer
-	run     int64 // names this run
+	run     int64          // names this run
+	running sync.WaitGroup // loaders and workers
 
 	calls    context.Context // of all calls; ends with ErrStopping at shutdown
 	stopCall context.CancelCauseFunc
@@ -105,11 +106,11 @@ func New(c Config, modules []Module) *Dispatcher {
 	d := &Dispatcher{Config: c, modules: map[string]*module{}, failed: make(chan error, 1), run: time.Now().UnixNano()}
 	d.calls, d.stopCall = context.WithCancelCause(context.Background())
 	d.commits = newCommitter(d)
-	sync := newLane(d, 1)
+	sync := newLane(d, 1, true)
 	for _, m := range modules {
 		l := sync
 		if m.Spec.RunAsynchronously {
-			l = newLane(d, max(m.Workers, 1))
+			l = newLane(d, max(m.Workers, 1), false)
 			d.lanes = append(d.lanes, l)
 		}
 		d.modules[m.Name] = l.add(m)
@@ -144,12 +145,12 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 // those in flight get ShutdownTimeout, and post_run is called where it is owed. It
 // returns nil, or the error of the outbox that ended it.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	var running, acking sync.WaitGroup
+	var acking sync.WaitGroup
 	acking.Go(d.commits.run)
 	for _, l := range d.lanes {
-		running.Go(l.runLoader)
+		d.running.Go(l.runLoader)
 		for range l.workers {
-			running.Go(l.runWorker)
+			d.running.Go(l.runWorker)
 		}
 	}
 	var fatal error
@@ -162,7 +163,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		l.stop(fatal != nil)
 	}
 	go func() { // ends when the last handler returns
-		running.Wait()
+		d.running.Wait()
 		d.commits.stop()
 		acking.Wait()
 		close(ended)

@@ -13,6 +13,7 @@ import (
 type lane struct {
 	d       *Dispatcher
 	workers int
+	shared  bool // by the synchronous modules
 	modules []*module
 
 	mu       sync.Mutex // guards the modules' state and what follows
@@ -23,10 +24,12 @@ type lane struct {
 	stopping bool       // no new calls
 	dead     bool       // no new steps either
 	turn     turn
+	at       []*worker // those that run
+	active   int       // of them, those that are not left to a stuck call
 }
 
-func newLane(d *Dispatcher, workers int) *lane {
-	l := &lane{d: d, workers: workers, told: d.Seq}
+func newLane(d *Dispatcher, workers int, shared bool) *lane {
+	l := &lane{d: d, workers: workers, shared: shared, told: d.Seq}
 	l.work, l.load, l.change = sync.NewCond(&l.mu), sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	return l
 }
@@ -55,40 +58,6 @@ func (l *lane) stop(dead bool) {
 	l.work.Broadcast()
 	l.load.Broadcast()
 	l.change.Broadcast()
-}
-
-// runWorker makes calls until the lane is stopped.
-func (l *lane) runWorker() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for {
-		m, step, w := l.pickLocked()
-		switch {
-		case m == nil && l.stopping:
-			return // who is still in flight runs the steps that are left
-		case m == nil:
-			l.work.Wait()
-		case step != "":
-			m.step = step
-			attempt := m.stepTries + 1
-			l.mu.Unlock()
-			err := m.runStep(step, attempt)
-			l.mu.Lock()
-			l.stepDoneLocked(m, step, err)
-		default:
-			m.inFlight++
-			if m.firstCall.IsZero() {
-				m.firstCall = time.Now()
-			}
-			l.mu.Unlock()
-			err := m.runTask(w)
-			if err == nil {
-				l.d.commits.done(m, w.Task)
-			}
-			l.mu.Lock()
-			l.taskDoneLocked(m, w, err)
-		}
-	}
 }
 
 func (l *lane) taskDoneLocked(m *module, w *work, err error) {

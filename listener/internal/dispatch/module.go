@@ -36,6 +36,7 @@ type module struct {
 
 	queued   int // owed
 	inFlight int
+	stuck    int // calls that ignore their timeout
 	failing  int // tasks that have failed
 	setAside int // of those, tasks that wait for a decision
 

@@ -86,7 +86,7 @@ func (m *module) heldBackLocked() bool {
 
 // mayCallLocked tells whether the module may be called at all now.
 func (m *module) mayCallLocked() bool {
-	if m.gaveUp {
+	if m.gaveUp || m.stuck > 0 && m.lane.shared {
 		return false
 	}
 	return m.down.probes == 0 || m.inFlight == 0 && !time.Now().Before(m.down.until)

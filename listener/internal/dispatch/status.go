@@ -9,7 +9,7 @@ import (
 // ModuleStatus is what is to be known of a module at a moment.
 type ModuleStatus struct {
 	Name string
-	// State is initializing, running, idle, failing, backing off or stopped.
+	// State is initializing, running, idle, failing, backing off, stopped or stuck.
 	State string
 	// Queued counts the calls owed, including those in flight and failing.
 	Queued int
@@ -28,6 +28,10 @@ type ModuleStatus struct {
 	LastError string
 	// NextProbe is when a module that backs off makes its next call.
 	NextProbe time.Time
+	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
+	// of them has been running.
+	Stuck    int
+	StuckFor time.Duration
 }
 
 // Status returns the modules' states, by name.
@@ -47,12 +51,19 @@ func (d *Dispatcher) Status() []ModuleStatus {
 func (m *module) statusLocked() ModuleStatus {
 	s := ModuleStatus{
 		Name: m.name, Queued: m.queued, InFlight: m.inFlight, Failing: m.failing, SetAside: m.setAside,
-		Calls: m.calls, Failures: m.failures, LastError: m.lastError,
+		Calls: m.calls, Failures: m.failures, LastError: m.lastError, Stuck: m.stuck,
+	}
+	for _, w := range m.lane.at {
+		if w.stuck && w.module == m {
+			s.StuckFor = max(s.StuckFor, time.Since(w.since))
+		}
 	}
 	if m.down.probes > 0 && !m.gaveUp {
 		s.NextProbe = m.down.until
 	}
 	switch {
+	case m.stuck > 0:
+		s.State = "stuck"
 	case m.down.probes > 0:
 		s.State = "backing off"
 	case m.stoppedLocked():
