@@ -55,21 +55,29 @@ func (s *site) crashed() crashed {
 			if state == nil {
 				continue
 			}
-			tasks, err := tx.Tasks(state.Number, 0, math.MaxUint64, math.MaxInt)
+			tasks, err := owed(tx, state.Number)
 			if err != nil {
 				return err
 			}
-			parked, err := tx.ParkedTasks(state.Number, 0, math.MaxInt)
-			if err != nil {
-				return err
-			}
-			for _, task := range append(tasks, parked...) {
+			for _, task := range tasks {
 				c.owed[f.name][task.Seq] = true
 			}
 		}
 		return nil
 	})
 	return c
+}
+
+// owed returns all tasks of the module.
+func owed(tx *store.Tx, module uint32) (out []store.Task, err error) {
+	for _, list := range []func(uint32, uint64, uint64, int) ([]store.Task, error){tx.Tasks, tx.Backlog, tx.ParkedTasks} {
+		tasks, err := list(module, 0, math.MaxUint64, math.MaxInt)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, tasks...)
+	}
+	return out, nil
 }
 
 // killedWithin kills the daemon after a random time of at most limit.

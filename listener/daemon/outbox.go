@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -22,63 +23,137 @@ type outbox struct {
 var _ dispatch.Outbox = (*outbox)(nil)
 
 // Load implements [dispatch.Outbox].
-func (o *outbox) Load(name string, after, last uint64, limit, size int) ([]*dispatch.Task, error) {
-	var out []*dispatch.Task
-	number := o.numbers[name]
-	err := o.store.View(func(tx *store.Tx) error {
-		rows, err := tx.Tasks(number, after, last, limit)
+func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
+	module := o.numbers[name]
+	err = o.store.View(func(tx *store.Tx) error {
+		rows, err := tx.Tasks(module, q.After, q.Last, q.Limit)
 		if err != nil {
 			return err
 		}
-		parked := tx.HasParked(number)
-		blocked := map[string]bool{} // by those in rows that are blocked themselves
-		out = make([]*dispatch.Task, 0, len(rows))
-		for i := range rows {
-			t, err := loadTask(tx, &rows[i])
-			if err != nil {
-				return err
-			}
-			if parked && tx.IsBlocked(number, t.Seq, t.Keys) || len(blocked) > 0 && slices.ContainsFunc(t.Keys, func(k string) bool { return blocked[k] }) {
-				t.Blocked = true
-				for _, k := range t.Keys {
-					blocked[k] = true
-				}
-			}
-			out = append(out, t)
-			if size -= t.Size; size <= 0 {
-				break
-			}
-		}
-		return nil
+		out, err = newReading(tx, module, &q).all(rows)
+		return err
 	})
 	return out, err
 }
 
-// Due implements [dispatch.Outbox].
-func (o *outbox) Due(name string, now time.Time, last uint64, held func(uint64) dispatch.Held, limit, size int) (out []*dispatch.Task, next time.Time, more bool, err error) {
+// Backlog implements [dispatch.Outbox].
+func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, beyond bool, err error) {
+	module := o.numbers[name]
 	err = o.store.View(func(tx *store.Tx) error {
+		for {
+			rows, err := tx.Backlog(module, q.After, q.Last, q.Limit)
+			if err != nil || len(rows) == 0 {
+				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
+				return err
+			}
+			if out, err = newReading(tx, module, &q).all(rows); err != nil || len(out) > 0 {
+				return err
+			}
+			q.After = rows[len(rows)-1].Seq // the dispatcher has all of these
+		}
+	})
+	return out, beyond, err
+}
+
+// Due implements [dispatch.Outbox].
+func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
+	module := o.numbers[name]
+	err = o.store.View(func(tx *store.Tx) error {
+		r := newReading(tx, module, &q)
 		at := int64(0)
-		at, more, err = tx.Due(o.numbers[name], now.UnixNano(), last, func(seq uint64) store.Held { return store.Held(held(seq)) },
-			func(row *store.Task) (bool, error) {
-				t, err := loadTask(tx, row)
-				if err != nil {
-					return false, err
-				}
-				t.Parked = true
-				out = append(out, t)
-				size -= t.Size
-				return len(out) < limit && size > 0, nil
-			})
+		at, more, err = tx.Due(module, now.UnixNano(), q.Last, func(seq uint64) store.Held { return store.Held(q.Held(seq)) }, r.add)
 		if at > 0 {
 			next = time.Unix(0, at)
 		}
+		out = r.tasks
 		return err
 	})
 	return out, next, more, err
 }
 
+// reading collects the tasks for one query.
+type reading struct {
+	tx      *store.Tx
+	module  uint32
+	q       *dispatch.Query
+	tasks   []*dispatch.Task
+	found   map[uint64]bool // of the backlog
+	blocked map[string]bool // by tasks that are blocked themselves
+	parked  bool            // there are parked tasks
+	left    int             // of the limit
+	size    int             // that is left
+}
+
+func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
+	return &reading{
+		tx: tx, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.HasParked(module),
+		left: q.Limit, size: q.Size,
+	}
+}
+
+func (r *reading) all(rows []store.Task) ([]*dispatch.Task, error) {
+	r.tasks = make([]*dispatch.Task, 0, len(rows))
+	for i := range rows {
+		if more, err := r.add(&rows[i]); err != nil || !more {
+			return r.tasks, err
+		}
+	}
+	return r.tasks, nil
+}
+
+// add adds a task behind what it has to wait for in the backlog, unless that has it or
+// the dispatcher has. It tells whether there is room for more.
+func (r *reading) add(row *store.Task) (more bool, err error) {
+	if row.Place == store.InBacklog && r.loaded(row.Seq) {
+		return true, nil
+	}
+	t, err := loadTask(r.tx, row)
+	if err != nil {
+		return false, err
+	}
+	if r.tx.HasBacklog(r.module, r.q.Walked, row.Seq) {
+		ahead, err := r.tx.Ahead(r.module, row.Seq, row.ID, t.Keys, r.loaded)
+		if err != nil {
+			return false, err
+		}
+		for i := range ahead {
+			first, err := loadTask(r.tx, &ahead[i])
+			if err != nil {
+				return false, err
+			}
+			r.take(first)
+		}
+	}
+	r.take(t)
+	r.left--
+	r.size -= t.Size
+	return r.left > 0 && r.size > 0, nil
+}
+
+// loaded tells whether the dispatcher has a task of the backlog.
+func (r *reading) loaded(seq uint64) bool {
+	return seq <= r.q.Walked || r.found[seq] || r.q.Held(seq) != dispatch.NotHeld
+}
+
+func (r *reading) take(t *dispatch.Task) {
+	r.tasks = append(r.tasks, t)
+	if t.Walk {
+		r.found[t.Seq] = true
+	}
+	if t.Parked {
+		return
+	}
+	if r.parked && r.tx.IsBlocked(r.module, t.Seq, t.Keys) || len(r.blocked) > 0 && slices.ContainsFunc(t.Keys, func(k string) bool { return r.blocked[k] }) {
+		t.Blocked = true
+		for _, k := range t.Keys {
+			r.blocked[k] = true
+		}
+	}
+}
+
 func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
 	t := &dispatch.Task{Seq: row.Seq, Kind: row.Kind, Cause: row.Cause, Keys: make([]string, 0, 3), Ref: row}
+	t.Parked, t.Walk = row.Place == store.InParked, row.Place == store.InBacklog
 	f, err := tx.Failure(row.Module, row.Seq)
 	if err != nil {
 		return nil, err
@@ -134,7 +209,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 	}
 	for _, t := range c.Done {
 		row := rowOf(t)
-		if row.Parked {
+		if row.Place == store.InParked {
 			if err := free(row); err != nil {
 				return err
 			}

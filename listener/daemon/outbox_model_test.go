@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -65,6 +67,8 @@ type observed struct {
 	async  bool
 	stop   bool
 	number uint32
+	filter uint64      // the entries it wants, as bits
+	walk   *store.Walk // of the running transaction, or the last one
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -182,7 +186,7 @@ func (m *model) open(dir string) {
 }
 
 func (m *model) start() {
-	m.box = &mortal{outbox: outbox{store: m.store, numbers: map[string]uint32{}, refill: func(string) (bool, error) { return false, nil }}}
+	m.box = &mortal{outbox: outbox{store: m.store, numbers: map[string]uint32{}, refill: m.refill}}
 	var modules []dispatch.Module
 	seq := uint64(0)
 	err := m.store.View(func(tx *store.Tx) error {
@@ -248,17 +252,15 @@ func (m *model) noteOwed() {
 	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
 			o.owed = map[uint64]bool{}
-			tasks, err := tx.Tasks(o.number, 0, 1<<62, 1<<30)
-			if err != nil {
-				return err
-			}
-			parked, err := tx.ParkedTasks(o.number, 0, 1<<30)
-			if err != nil {
-				return err
-			}
-			for _, t := range append(tasks, parked...) {
-				if o.done[t.Seq] != "" {
-					o.owed[t.Seq] = true
+			for _, list := range []func(uint32, uint64, uint64, int) ([]store.Task, error){tx.Tasks, tx.Backlog, tx.ParkedTasks} {
+				tasks, err := list(o.number, 0, 1<<62, 1<<30)
+				if err != nil {
+					return err
+				}
+				for _, t := range tasks {
+					if o.done[t.Seq] != "" {
+						o.owed[t.Seq] = true
+					}
 				}
 			}
 		}
@@ -343,31 +345,148 @@ func (m *model) write(tx *store.Tx, added map[string]int, old, new *store.Record
 			new.ID = id
 		}
 	}
+	routed := false
 	for _, o := range m.mods {
 		t := store.Task{Module: o.number, Seq: seq, Cause: listener.CauseLive, ID: id}
+		member, wanted := old != nil && tx.IsMember(o.number, id), new != nil && o.wants(uint64(new.UUID[0]))
 		switch {
-		case old == nil:
+		case !member && wanted:
+			if w := o.walk; w != nil && (w.Leave || bytes.Compare(store.Position(new), w.Pos) > 0) {
+				continue
+			}
 			t.Kind, t.New = listener.KindCreate, seq
-		case new == nil:
+		case member && wanted:
+			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
+		case member:
 			t.Kind, t.Old = listener.KindRemove, old.Seq
 		default:
-			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
+			continue
+		}
+		if err := tx.SetMember(o.number, id, wanted); err != nil {
+			return err
 		}
 		if err := tx.AddTask(t); err != nil {
 			return err
 		}
+		routed = true
 		added[o.name]++
 	}
 	if old == nil {
 		return nil
 	}
-	if err := tx.KeepVersion(old); err != nil {
-		return err
+	if routed || tx.HasTasks(id) {
+		if err := tx.KeepVersion(old); err != nil {
+			return err
+		}
 	}
 	if new == nil {
 		return tx.Delete(old)
 	}
 	return tx.Replace(old, new)
+}
+
+// refill goes on with a module's walk: first the removes of what it is to lose, then the
+// creates of what it does not know, in steps, as the router does.
+func (m *model) refill(name string) (more bool, err error) {
+	added := map[string]int{}
+	seq := uint64(0)
+	err = m.store.Update(func(tx *store.Tx) error {
+		state, err := tx.Module(name)
+		if err != nil || state.Walk == nil {
+			return err
+		}
+		walk, o := *state.Walk, m.module(name)
+		looked := 0
+		iterate := tx.Walk
+		if walk.Leave {
+			iterate = tx.WalkBack
+		}
+		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
+			walk.Pos = bytes.Clone(pos)
+			looked++
+			more = looked == 2
+			return !more, m.visit(tx, o, &walk, id, added)
+		})
+		if err != nil {
+			return err
+		}
+		switch next := &walk; {
+		case more:
+			state.Walk = next
+		case walk.Leave:
+			more = true
+			state.Walk = &store.Walk{Cause: walk.Cause}
+		default:
+			state.Walk = nil
+		}
+		o.setWalk(state.Walk)
+		seq = tx.Counters().Seq
+		return tx.SetModule(name, state)
+	})
+	if err == nil && len(added) > 0 {
+		m.lanes.Queued(seq, added)
+	}
+	return more, err
+}
+
+func (m *model) module(name string) *observed {
+	for _, o := range m.mods {
+		if o.name == name {
+			return o
+		}
+	}
+	panic("no module " + name)
+}
+
+// wants is the module's filter: it changes from one walk to the next.
+func (o *observed) wants(id uint64) bool { return o.filter&(1<<id) != 0 }
+
+func (m *model) visit(tx *store.Tx, o *observed, walk *store.Walk, id uint64, added map[string]int) error {
+	record, err := tx.Get(id)
+	if err != nil {
+		return err
+	}
+	member, wanted := tx.IsMember(o.number, id), o.wants(uint64(record.UUID[0]))
+	t := store.Task{Module: o.number, Cause: walk.Cause, ID: id}
+	switch {
+	case walk.Leave && member && !wanted:
+		t.Kind, t.Old = listener.KindRemove, record.Seq
+	case !walk.Leave && !member && wanted:
+		t.Kind, t.New = listener.KindCreate, record.Seq
+	default:
+		return nil
+	}
+	t.Seq = tx.NextSeq()
+	added[o.name]++
+	if err := tx.SetMember(o.number, id, wanted); err != nil {
+		return err
+	}
+	return tx.AddTask(t)
+}
+
+func (o *observed) setWalk(w *store.Walk) { o.walk = w }
+
+// newFilter has the modules walked for another filter, as after a start with another
+// configuration.
+func (m *model) newFilter() {
+	err := m.store.Update(func(tx *store.Tx) error {
+		for _, o := range m.mods {
+			o.filter = uint64(m.rng.IntN(1 << (modelEntries + 1)))
+			o.walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
+			state, err := tx.Module(o.name)
+			if err != nil {
+				return err
+			}
+			state.Walk = o.walk
+			if err := tx.SetModule(o.name, state); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // check compares what the modules know with the directory.
@@ -377,7 +496,11 @@ func (m *model) check() (problems []string) {
 			problems = append(problems, o.name+" was called: "+strings.Join(o.trace, "; "))
 		}
 		for id := byte(1); id <= modelEntries; id++ {
-			if want := m.dirs[id]; want == "" && o.known[id] != nil || want != "" && (o.known[id] == nil || o.known[id].DN() != want) {
+			want := m.dirs[id]
+			if !o.wants(uint64(id)) {
+				want = ""
+			}
+			if want == "" && o.known[id] != nil || want != "" && (o.known[id] == nil || o.known[id].DN() != want) {
 				problems = append(problems, fmt.Sprintf("%s: entry %d is known as %s, and is at %q", o.name, id, state(o.known[id]), want))
 			}
 		}
@@ -403,11 +526,11 @@ func TestCallsAreAChain(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.Uint64().Draw(r, "seed")
 		harm := rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 40, 90}), 3, 3).Draw(r, "harm")
-		lives := rapid.SliceOfN(rapid.SampledFrom([]string{"stopped", "killed", "changes, stopped", "changes, killed"}), 1, 6).Draw(r, "lives")
+		lives := rapid.SliceOfN(rapid.SampledFrom([]string{"stopped", "killed", "changes, stopped", "changes, killed", "changes, filter, stopped", "filter, killed"}), 1, 6).Draw(r, "lives")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) { problems = newModel(t, seed, harm).history(lives) })
-		for _, p := range problems {
-			r.Error(p)
+		if len(problems) > 0 {
+			r.Fatal(strings.Join(problems, "\n"))
 		}
 	})
 }
@@ -415,6 +538,7 @@ func TestCallsAreAChain(t *testing.T) {
 func newModel(t *testing.T, seed uint64, harm []int) *model {
 	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 0)), dirs: map[byte]string{}}
 	for i, o := range []*observed{{name: "sync"}, {name: "stop", stop: true}, {name: "pool", async: true}} {
+		o.filter = math.MaxUint64
 		o.rng, o.harm = rand.New(rand.NewPCG(seed, uint64(i+1))), harm[i]
 		o.known, o.done, o.entry, o.last, o.running = map[byte]*listener.Entry{}, map[uint64]string{}, map[uint64]byte{}, map[byte]uint64{}, map[byte]bool{}
 		m.mods = append(m.mods, o)
@@ -430,6 +554,9 @@ func (m *model) history(lives []string) []string {
 	for _, life := range lives {
 		if strings.Contains(life, "changes") {
 			m.change(1 + m.rng.IntN(50))
+		}
+		if strings.Contains(life, "filter") {
+			m.newFilter()
 		}
 		m.live(strings.Contains(life, "killed"))
 	}

@@ -116,7 +116,7 @@ func (m *module) committedLocked(c *Changes) {
 		m.dueMore = m.dueMore || len(tasks) > 0
 	}
 	m.uncommitted -= len(c.Failed) + len(c.Waiting) + len(c.Stopped)
-	if m.dueMore || m.more {
+	if m.dueMore || m.more || m.walkMore {
 		l.load.Signal()
 	}
 	if !m.busyLocked() {
@@ -127,8 +127,8 @@ func (m *module) committedLocked(c *Changes) {
 // forgetLocked takes a task out of the window.
 func (m *module) forgetLocked(t *Task) {
 	m.windows[t.stream()].remove(t)
-	if t.Parked {
-		delete(m.drained, t.Seq)
+	if t.Parked || t.Walk {
+		delete(m.held, t.Seq)
 	}
 }
 

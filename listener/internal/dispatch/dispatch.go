@@ -4,7 +4,9 @@
 //
 // A lane is a number of workers for some modules. All synchronous modules share one
 // lane with one worker: calls are made one at a time, in the order of the changes and
-// for one change by (priority, name). Each asynchronous module has a lane of its own
+// for one change by (priority, name). Live calls go before retries and walks, which get
+// every fourth call, in turn over the modules; so do live calls of a module that is
+// behind the others. Each asynchronous module has a lane of its own
 // with as many workers as its parallelism.
 //
 // # Order
@@ -133,7 +135,9 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 			if n, ok := added[m.name]; ok {
 				m.queued += n
 				m.more = true
-				m.settled = false
+				if n == 0 || !m.settled { // else there is no walk
+					m.walkMore, m.settled = true, false
+				}
 				l.load.Signal()
 			}
 		}

@@ -637,17 +637,22 @@ func BenchmarkNoOp(b *testing.B) {
 // endless is an outbox of b.N tasks of different entries.
 type endless struct{ left int }
 
-func (o *endless) Load(_ string, after, _ uint64, limit, _ int) ([]*dispatch.Task, error) {
+func (o *endless) Load(_ string, q dispatch.Query) ([]*dispatch.Task, error) {
 	var out []*dispatch.Task
-	for range min(limit, o.left) {
-		after++
+	seq := q.After
+	for range min(q.Limit, o.left) {
+		seq++
 		o.left--
-		out = append(out, &dispatch.Task{Seq: after, Kind: listener.KindCreate, Keys: []string{fmt.Sprint(after)}, Size: 1000})
+		out = append(out, &dispatch.Task{Seq: seq, Kind: listener.KindCreate, Keys: []string{fmt.Sprint(seq)}, Size: 1000})
 	}
 	return out, nil
 }
 
-func (o *endless) Due(string, time.Time, uint64, func(uint64) dispatch.Held, int, int) ([]*dispatch.Task, time.Time, bool, error) {
+func (o *endless) Backlog(string, dispatch.Query) ([]*dispatch.Task, bool, error) {
+	return nil, false, nil
+}
+
+func (o *endless) Due(string, time.Time, dispatch.Query) ([]*dispatch.Task, time.Time, bool, error) {
 	return nil, time.Time{}, false, nil
 }
 func (o *endless) Refill(string) (bool, error)               { return false, nil }

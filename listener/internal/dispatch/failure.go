@@ -188,7 +188,7 @@ func (m *module) loadFailedLocked(w *work) {
 		f.NextRun, f.Next = false, time.Now()
 		w.Failure = &f
 	}
-	m.queue.Push(w, w.Keys...)
+	m.pushLocked(w)
 }
 
 // countLocked counts failures in a row, and decides whether the module backs off as a

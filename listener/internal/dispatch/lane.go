@@ -24,12 +24,13 @@ type lane struct {
 	stopping bool       // no new calls
 	dead     bool       // no new steps either
 	turn     turn
+	open     []*module // scratch: those that may be called
 	at       []*worker // those that run
 	active   int       // of them, those that are not left to a stuck call
 }
 
 func newLane(d *Dispatcher, workers int, shared bool) *lane {
-	l := &lane{d: d, workers: workers, shared: shared, told: d.Seq}
+	l := &lane{d: d, workers: workers, shared: shared, told: d.Seq, turn: turn{last: -1}}
 	l.work, l.load, l.change = sync.NewCond(&l.mu), sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	return l
 }

@@ -27,55 +27,69 @@ func (l *lane) runLoader() {
 	}
 }
 
-func (m *module) wantsLoadLocked() bool {
-	return m.more && m.windows[streamLive].room() || m.dueMore && m.windows[streamParked].room()
+// wantsLocked tells whether the stream has something to load and room for it.
+func (m *module) wantsLocked(s stream) bool {
+	more := [streams]bool{streamLive: m.more, streamWalk: m.walkMore, streamParked: m.dueMore}
+	return more[s] && m.windows[s].room()
 }
 
-// batch is what one load read.
+func (m *module) wantsLoadLocked() bool {
+	return m.wantsLocked(streamLive) || m.wantsLocked(streamWalk) || m.wantsLocked(streamParked)
+}
+
+// nextStreamLocked returns the stream to load from, in turn.
+func (m *module) nextStreamLocked() stream {
+	for {
+		if m.turn = (m.turn + 1) % streams; m.wantsLocked(m.turn) {
+			return m.turn
+		}
+	}
+}
+
+// batch is what one load read from one stream.
 type batch struct {
-	due      []*Task
-	next     time.Time
-	dueMore  bool
+	stream   stream
+	last     uint64 // of the outbox
 	tasks    []*Task
-	refilled bool
+	next     time.Time // when a parked task becomes due
+	more     bool      // parked tasks are left
+	beyond   bool      // the backlog has some after what was passed
+	refilled bool      // the walk has added some
 	marked   uint64
-	last     uint64 // up to which it read
 }
 
 // loadLocked reads the module's next tasks. It releases the lane's mutex meanwhile.
 func (l *lane) loadLocked(m *module) error {
-	wantDue := m.dueMore && m.windows[streamParked].room()
-	wantLive := m.more && m.windows[streamLive].room()
+	b := batch{stream: m.nextStreamLocked(), last: l.told}
 	m.loading = true
-	if wantDue {
+	switch b.stream {
+	case streamLive:
+		m.more = false
+	case streamWalk:
+		m.walkMore = false
+	case streamParked:
 		m.dueMore = false
 	}
-	if wantLive {
-		m.more = false
-	}
-	after, last := m.loaded, l.told
-	windows, handed, passed := m.windows, m.handed, m.passed
+	limit, size := m.windows[b.stream].left()
+	handed := m.handed
 	l.mu.Unlock()
-	b := batch{last: last}
-	var err error
-	if wantDue {
-		limit, size := windows[streamParked].left()
-		b.due, b.next, b.dueMore, err = l.d.Outbox.Due(m.name, time.Now(), passed, m.held, limit, size)
-	}
-	if wantLive && err == nil {
-		limit, size := windows[streamLive].left()
-		err = l.read(m, &b, after, last, limit, size, handed)
-	}
+	err := l.d.read(m, &b, limit, size, handed)
 	l.mu.Lock()
 	m.loading = false
 	if err != nil {
 		return err
 	}
-	if wantDue {
+	switch b.stream {
+	case streamLive:
+		m.takeLiveLocked(&b)
+	case streamWalk:
+		m.takeWalkLocked(&b)
+	case streamParked:
 		m.takeDueLocked(&b)
 	}
-	if wantLive {
-		m.takeLocked(&b)
+	m.handed = max(m.handed, b.marked)
+	if front := max(m.loaded, m.walked); front+markAhead/2 > m.handed && m.queued > 0 {
+		l.d.commits.mark(m, front+markAhead)
 	}
 	m.withdrawLocked()
 	for _, c := range m.committed {
@@ -92,28 +106,124 @@ func (l *lane) loadLocked(m *module) error {
 	return nil
 }
 
-// read reads from the outbox and stores that the tasks may be handed out.
-func (l *lane) read(m *module, b *batch, after, last uint64, limit, size int, handed uint64) (err error) {
-	b.tasks, err = l.d.Outbox.Load(m.name, after, last, limit, size)
-	if err == nil && len(b.tasks) == 0 {
-		b.refilled, err = l.d.Outbox.Refill(m.name)
+// read reads from a stream, and stores that its tasks may be handed out.
+func (d *Dispatcher) read(m *module, b *batch, limit, size int, handed uint64) (err error) {
+	q := Query{Last: m.passed, Walked: m.walked, Held: m.heldNow, Limit: limit, Size: size}
+	switch b.stream {
+	case streamLive:
+		q.After, q.Last = m.loaded, b.last
+		b.tasks, err = d.Outbox.Load(m.name, q)
+	case streamWalk:
+		q.After = m.walked
+		b.tasks, b.beyond, err = d.Outbox.Backlog(m.name, q)
+		if err == nil && len(b.tasks) == 0 && !b.beyond {
+			b.refilled, err = d.Outbox.Refill(m.name)
+		}
+	case streamParked:
+		b.tasks, b.next, b.more, err = d.Outbox.Due(m.name, time.Now(), q)
 	}
-	if n := len(b.tasks); err == nil && n > 0 && b.tasks[n-1].Seq > handed {
-		b.marked = b.tasks[n-1].Seq + markAhead
-		err = l.d.Outbox.Commit(map[string]*Changes{m.name: {Handed: b.marked}})
+	last := uint64(0)
+	for _, t := range b.tasks {
+		last = max(last, t.Seq)
+	}
+	if err == nil && last > handed {
+		b.marked = last + markAhead
+		err = d.Outbox.Commit(map[string]*Changes{m.name: {Handed: b.marked}})
 	}
 	return err
 }
 
-// held answers the outbox while the loader reads: then drained does not change.
-func (m *module) held(seq uint64) Held { return m.drained[seq] }
+// heldNow answers the outbox while the loader reads: then held does not change.
+func (m *module) heldNow(seq uint64) Held { return m.held[seq] }
 
-// takeDueLocked puts parked tasks into the window.
+// takeLiveLocked takes what was read from the outbox.
+func (m *module) takeLiveLocked(b *batch) {
+	tasks := b.tasks
+	if m.passed < m.lane.d.Seq {
+		m.dueMore = true // after the start parked tasks wait until what is before them is loaded
+	}
+	m.walkMore = m.walkMore || m.beyond
+	if len(tasks) == 0 {
+		m.passed = max(m.passed, b.last)
+		return
+	}
+	m.more = true
+	m.takeLocked(tasks)
+}
+
+// takeWalkLocked takes what was read from the backlog.
+func (m *module) takeWalkLocked(b *batch) {
+	tasks := b.tasks
+	if m.beyond = b.beyond; len(tasks) > 0 || b.refilled {
+		m.walkMore = true
+		m.more = m.more || b.refilled // so that what is new is passed
+	} else if !m.walkMore && !m.beyond {
+		m.settled = true
+	}
+	for _, t := range tasks {
+		m.walked = max(m.walked, t.Seq)
+	}
+	m.takeLocked(tasks)
+}
+
+// takeLocked puts tasks into the window, and has those parked that a parked task blocks.
+func (m *module) takeLocked(tasks []*Task) {
+	var waiting []*Task
+	for _, t := range tasks {
+		m.windows[t.stream()].add(t)
+		if t.Walk {
+			m.held[t.Seq] = HeldFirst
+		} else {
+			m.loaded = t.Seq
+			m.passed = max(m.passed, t.Seq)
+		}
+		w := &work{Task: t}
+		switch {
+		case t.Failure != nil:
+			m.loadFailedLocked(w)
+		case t.Blocked || m.blockedLocked(t):
+			m.blockLocked(t)
+			t.Old, t.New = nil, nil
+			waiting = append(waiting, t)
+		default:
+			m.pushLocked(w)
+		}
+	}
+	if len(waiting) > 0 {
+		m.lane.d.commits.add(m, func(c *Changes) { c.Waiting = append(c.Waiting, waiting...) })
+	}
+}
+
+// pushLocked puts a task into the queue. What a live one waits for is as urgent.
+func (m *module) pushLocked(w *work) {
+	w.class = w.stream()
+	i := m.queue.Push(w, w.Keys...)
+	if w.class != streamLive || !i.Waits() || m.windows[streamWalk].tasks == 0 {
+		return
+	}
+	live := func(w *work) bool { return w.class == streamLive } // and so is what it waits for
+	for _, ahead := range m.queue.Ahead(i, live) {
+		first := ahead.Value
+		if first.class != streamWalk {
+			continue
+		}
+		first.class = streamLive
+		if m.ready[streamWalk].remove(first) {
+			m.ready[streamLive].push(first)
+		}
+	}
+}
+
+// takeDueLocked takes parked tasks.
 func (m *module) takeDueLocked(b *batch) {
-	m.dueMore = m.dueMore || b.dueMore
+	m.dueMore = m.dueMore || b.more
 	m.waitDueLocked(b.next)
 	var left []*Task
-	for _, t := range b.due {
+	for _, t := range b.tasks {
+		if !t.Parked {
+			m.takeLocked([]*Task{t}) // of the backlog
+			continue
+		}
 		if m.blockedLocked(t) {
 			// It stays parked, and those behind it: when the other one is parked as well,
 			// they are looked at anew.
@@ -122,11 +232,11 @@ func (m *module) takeDueLocked(b *batch) {
 			continue
 		}
 		m.windows[streamParked].add(t)
-		m.drained[t.Seq] = HeldFirst
+		m.held[t.Seq] = HeldFirst
 		if t.Failure != nil {
-			m.drained[t.Seq] = HeldRetry
+			m.held[t.Seq] = HeldRetry
 		}
-		m.queue.Push(&work{Task: t}, t.Keys...)
+		m.pushLocked(&work{Task: t})
 	}
 	for _, t := range left {
 		m.unblockLocked(t)
@@ -149,46 +259,4 @@ func (l *lane) dueNow(m *module) {
 	m.nextDue = time.Time{}
 	m.dueMore = true
 	l.load.Signal()
-}
-
-// takeLocked puts tasks of the outbox into the window, and has those parked that a
-// parked task blocks.
-func (m *module) takeLocked(b *batch) {
-	if len(b.tasks) > 0 || b.refilled {
-		m.more = true
-	} else if !m.more {
-		m.settled = true
-	}
-	if m.passed < m.lane.d.Seq {
-		m.dueMore = true // after the start parked tasks wait until what is before them is loaded
-	}
-	if n := len(b.tasks); n > 0 {
-		m.passed = max(m.passed, b.tasks[n-1].Seq)
-	} else {
-		m.passed = max(m.passed, b.last)
-	}
-	var waiting []*Task
-	for _, t := range b.tasks {
-		m.windows[streamLive].add(t)
-		m.loaded = t.Seq
-		w := &work{Task: t}
-		switch {
-		case t.Failure != nil:
-			m.loadFailedLocked(w)
-		case t.Blocked || m.blockedLocked(t):
-			m.blockLocked(t)
-			t.Old, t.New = nil, nil
-			waiting = append(waiting, t)
-		default:
-			m.queue.Push(w, t.Keys...)
-		}
-	}
-	commits := m.lane.d.commits
-	if len(waiting) > 0 {
-		commits.add(m, func(c *Changes) { c.Waiting = append(c.Waiting, waiting...) })
-	}
-	m.handed = max(m.handed, b.marked)
-	if m.loaded+markAhead/2 > m.handed && len(b.tasks) > 0 {
-		commits.mark(m, m.loaded+markAhead)
-	}
 }

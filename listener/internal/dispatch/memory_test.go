@@ -11,14 +11,15 @@ import (
 
 // memory is an outbox in memory: what the store does, done in the plainest way.
 type memory struct {
-	mu     sync.Mutex
-	tasks  map[string][]*dispatch.Task
-	parked map[string][]*dispatch.Task // in order
-	walk   map[string][]*dispatch.Task // what Refill moves over, a task at a time
-	steps  map[string]dispatch.Steps
-	handed map[string]uint64
-	most   int   // tasks that one Load or Due returned
-	fail   error // of Commit
+	mu      sync.Mutex
+	tasks   map[string][]*dispatch.Task
+	parked  map[string][]*dispatch.Task // in order
+	backlog map[string][]*dispatch.Task
+	walk    map[string][]*dispatch.Task // what Refill moves over, a task at a time
+	steps   map[string]dispatch.Steps
+	handed  map[string]uint64
+	most    int   // tasks that one Load or Due returned
+	fail    error // of Commit
 
 	slow    time.Duration // what a Commit takes
 	commits int
@@ -26,28 +27,54 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		tasks: map[string][]*dispatch.Task{}, parked: map[string][]*dispatch.Task{}, walk: map[string][]*dispatch.Task{},
+		tasks: map[string][]*dispatch.Task{}, parked: map[string][]*dispatch.Task{}, backlog: map[string][]*dispatch.Task{}, walk: map[string][]*dispatch.Task{},
 		steps: map[string]dispatch.Steps{}, handed: map[string]uint64{},
 	}
 }
 
-func (o *memory) Load(m string, after, last uint64, limit, size int) ([]*dispatch.Task, error) {
+func (o *memory) Load(m string, q dispatch.Query) ([]*dispatch.Task, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var out []*dispatch.Task
+	return o.read(m, o.tasks[m], q), nil
+}
+
+func (o *memory) Backlog(m string, q dispatch.Query) ([]*dispatch.Task, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	tasks := o.read(m, o.backlog[m], q)
+	beyond := slices.ContainsFunc(o.backlog[m], func(t *dispatch.Task) bool { return t.Seq > q.Last })
+	return tasks, beyond, nil
+}
+
+// read returns the tasks of the list that are asked for, with those of the backlog that
+// come before them.
+func (o *memory) read(m string, list []*dispatch.Task, q dispatch.Query) (out []*dispatch.Task) {
 	blocking := slices.Clone(o.parked[m])
-	for _, t := range o.tasks[m] {
-		if t.Seq > after && t.Seq <= last && len(out) < limit && size > 0 {
-			c := *t
-			if c.Blocked = blocked(&c, blocking); c.Blocked {
-				blocking = append(blocking, &c)
+	found := map[uint64]bool{}
+	var add func(t *dispatch.Task)
+	add = func(t *dispatch.Task) {
+		found[t.Seq] = true
+		for _, b := range o.backlog[m] {
+			if b.Seq > q.Walked && !found[b.Seq] && q.Held(b.Seq) == dispatch.NotHeld && blocked(t, []*dispatch.Task{b}) {
+				add(b)
 			}
-			out = append(out, &c)
+		}
+		c := *t
+		if c.Blocked = blocked(&c, blocking); c.Blocked {
+			blocking = append(blocking, &c)
+		}
+		out = append(out, &c)
+	}
+	n, size := 0, q.Size
+	for _, t := range list {
+		if t.Seq > q.After && t.Seq <= q.Last && n < q.Limit && size > 0 && !found[t.Seq] && (!t.Walk || q.Held(t.Seq) == dispatch.NotHeld) {
+			add(t)
+			n++
 			size -= t.Size
 		}
 	}
-	o.most = max(o.most, len(out))
-	return out, nil
+	o.most = max(o.most, n)
+	return out
 }
 
 // blocked tells whether an earlier one of the tasks shares a key with t.
@@ -57,17 +84,17 @@ func blocked(t *dispatch.Task, tasks []*dispatch.Task) bool {
 	})
 }
 
-func (o *memory) Due(m string, now time.Time, last uint64, held func(uint64) dispatch.Held, limit, _ int) (out []*dispatch.Task, next time.Time, more bool, err error) {
+func (o *memory) Due(m string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var waiting []*dispatch.Task // what those after them have to wait for
 	for _, t := range o.parked[m] {
-		state := held(t.Seq)
+		state := q.Held(t.Seq)
 		free := !blocked(t, waiting)
 		if state != dispatch.HeldFirst {
 			waiting = append(waiting, t)
 		}
-		if !free || state != dispatch.NotHeld || t.Seq > last {
+		if !free || state != dispatch.NotHeld || t.Seq > q.Last {
 			continue
 		}
 		if f := t.Failure; f != nil {
@@ -81,15 +108,18 @@ func (o *memory) Due(m string, now time.Time, last uint64, held func(uint64) dis
 				continue
 			}
 		}
-		if len(out) == limit {
+		if len(out) == q.Limit {
 			return out, next, true, nil
 		}
 		if t.Failure == nil {
 			waiting = waiting[:len(waiting)-1]
 		}
-		c := *t
-		c.Parked = true
-		out = append(out, &c)
+		for _, c := range o.read(m, []*dispatch.Task{t}, dispatch.Query{Last: t.Seq, Walked: q.Walked, Held: q.Held, Limit: 1, Size: 1}) {
+			if c.Seq == t.Seq {
+				c.Parked, c.Walk, c.Blocked = true, false, false
+			}
+			out = append(out, c)
+		}
 	}
 	o.most = max(o.most, len(out))
 	return out, next, false, nil
@@ -101,7 +131,9 @@ func (o *memory) Refill(m string) (bool, error) {
 	if len(o.walk[m]) == 0 {
 		return false, nil
 	}
-	o.tasks[m] = append(o.tasks[m], o.walk[m][0])
+	t := *o.walk[m][0]
+	t.Walk = true
+	o.backlog[m] = append(o.backlog[m], &t)
 	o.walk[m] = o.walk[m][1:]
 	return true, nil
 }
@@ -137,7 +169,7 @@ func (o *memory) Commit(changes map[string]*dispatch.Changes) error {
 }
 
 func (o *memory) take(m string, seq uint64) *dispatch.Task {
-	for _, list := range []map[string][]*dispatch.Task{o.tasks, o.parked} {
+	for _, list := range []map[string][]*dispatch.Task{o.tasks, o.backlog, o.parked} {
 		if i := slices.IndexFunc(list[m], func(t *dispatch.Task) bool { return t.Seq == seq }); i >= 0 {
 			t := list[m][i]
 			list[m] = slices.Delete(list[m], i, i+1)
@@ -170,7 +202,7 @@ func (o *memory) add(m string, tasks ...*dispatch.Task) {
 func (o *memory) left(m string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.tasks[m]) + len(o.parked[m])
+	return len(o.tasks[m]) + len(o.backlog[m]) + len(o.parked[m])
 }
 
 // committed returns the number of transactions.

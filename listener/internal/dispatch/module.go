@@ -10,21 +10,28 @@ import (
 // module is the state of one module in its lane, whose mutex guards it.
 type module struct {
 	Module
-	name string
-	lane *lane
+	name  string
+	lane  *lane
+	index int // in the lane
 
 	queue   *keyqueue.Queue[string, *work]
 	ready   [streams]readyHeap
 	windows [streams]window
-	drained map[uint64]Held // the parked tasks in the window, as they were when they were loaded
+	held    map[uint64]Held // tasks in the window: the parked ones as they were when they were loaded, and of the backlog
 
-	loaded  uint64 // seq of the last task read from the outbox
-	passed  uint64 // up to this seq nothing is in the outbox that was not loaded
-	handed  uint64 // durable: tasks of the outbox may be handed out up to this seq
-	more    bool   // the outbox may have tasks after loaded
-	dueMore bool   // parked tasks may be due
-	loading bool   // the loader reads
-	settled bool   // Refill had nothing
+	loaded   uint64 // seq of the last task read from the outbox
+	walked   uint64 // seq of the last task read from the backlog in its turn
+	passed   uint64 // up to this seq nothing is in the outbox that was not loaded
+	handed   uint64 // durable: tasks of the outbox may be handed out up to this seq
+	more     bool   // the outbox may have tasks after loaded
+	walkMore bool   // the backlog may have tasks after walked and up to passed
+	beyond   bool   // it has some after passed
+	dueMore  bool   // parked tasks may be due
+	loading  bool   // the loader reads
+	settled  bool   // Refill had nothing
+
+	turn  stream // that was loaded from last
+	other stream // of the last call that was not live
 
 	nextDue  time.Time // when a parked task becomes due
 	dueTimer *time.Timer
@@ -60,9 +67,9 @@ type module struct {
 
 func (l *lane) add(c Module) *module {
 	m := &module{
-		Module: c, name: c.Name, lane: l, more: true, dueMore: true, handed: c.Handed,
+		Module: c, name: c.Name, lane: l, index: len(l.modules), more: true, walkMore: true, dueMore: true, handed: c.Handed,
 		queued: c.Queued, failing: c.Failed, setAside: c.SetAside, steps: c.Steps,
-		drained: map[uint64]Held{}, blocking: map[string]int{}, halted: map[*work]*time.Timer{},
+		held: map[uint64]Held{}, blocking: map[string]int{}, halted: map[*work]*time.Timer{},
 	}
 	m.queue = keyqueue.New(func(i *item) {
 		w := i.Value
@@ -71,7 +78,7 @@ func (l *lane) add(c Module) *module {
 			m.haltLocked(w)
 			return
 		}
-		m.ready[w.stream()].push(w)
+		m.ready[w.class].push(w)
 	})
 	m.quiet = idleTimer(func() { l.quietEnded(m) })
 	m.dueTimer = idleTimer(func() { l.dueNow(m) })
@@ -143,7 +150,7 @@ func (m *module) busyLocked() bool {
 	if m.restingLocked() {
 		return m.wantsLoadLocked()
 	}
-	return m.more || m.dueMore
+	return m.more || m.walkMore || m.dueMore
 }
 
 // settledLocked tells whether the module has nothing that could run without a

@@ -18,8 +18,8 @@ type Task struct {
 	Keys []string
 	// Size is about how many bytes of memory the task takes.
 	Size int
-	// Parked: the task comes from [Outbox.Due].
-	Parked bool
+	// Parked: the task is a parked one. Walk: it is of the backlog.
+	Parked, Walk bool
 	// Blocked is set by [Outbox.Load] when a parked task shares a key: this one has to
 	// be parked behind it, and is not called now.
 	Blocked bool
@@ -50,7 +50,7 @@ type Failure struct {
 // SetAside tells whether the task waits for a decision.
 func (f *Failure) SetAside() bool { return f != nil && f.Next.IsZero() }
 
-// Held says whether the dispatcher has a parked task in memory.
+// Held says whether the dispatcher has a task in memory.
 type Held uint8
 
 // What the dispatcher has.
@@ -59,6 +59,19 @@ const (
 	HeldFirst      // it has not failed: what waits for it may be handed out too
 	HeldRetry      // it has failed: what waits for it has to wait
 )
+
+// Query asks for tasks of a module.
+type Query struct {
+	// After and Last bound the seq of tasks: greater than After, not greater than Last.
+	After, Last uint64
+	// Walked is the seq up to which the backlog was loaded.
+	Walked uint64
+	// Held tells of parked tasks, and of those of the backlog beyond Walked, whether
+	// the dispatcher has them.
+	Held func(seq uint64) Held
+	// At most Limit tasks are wanted, and no further one when they take Size bytes.
+	Limit, Size int
+}
 
 // Changes are what becomes of a module's tasks, in one transaction.
 type Changes struct {
@@ -76,20 +89,24 @@ type Changes struct {
 	Handed uint64
 }
 
-// Outbox is the durable side of dispatching. Its errors are fatal. Load, Due and Refill
-// of a module are called by one goroutine, the others beside it.
+// Outbox is the durable side of dispatching. Its errors are fatal. Load, Backlog, Due and
+// Refill of a module are called by one goroutine, the others beside it.
 type Outbox interface {
-	// Load returns the tasks of the module's outbox with a seq greater than after and
-	// not greater than last, in order: at most limit, and no further one when they
-	// take size bytes. A blocked task blocks those after it that share a key.
-	Load(module string, after, last uint64, limit, size int) ([]*Task, error)
+	// Load returns tasks of live changes, in order. A blocked task blocks those after it
+	// that share a key. Before a task come those of the backlog that it has to wait for
+	// and that are neither walked nor held; they do not count for the limits.
+	Load(module string, q Query) ([]*Task, error)
+	// Backlog is Load for tasks that walks added. beyond tells that there are some
+	// with a seq greater than Last.
+	Backlog(module string, q Query) (tasks []*Task, beyond bool, err error)
 	// Due returns the parked tasks of the module that may run now and are not held, in
 	// an order in which they may run: those whose time has come, and behind those that
-	// never failed what waits for nothing but what was handed out. next is when a
-	// further one becomes due, zero if none does by itself; more tells that a limit
-	// ended the list. Those with a seq greater than last are left out: what they wait
-	// for may be in the outbox, not loaded yet.
-	Due(module string, now time.Time, last uint64, held func(seq uint64) Held, limit, size int) (tasks []*Task, next time.Time, more bool, err error)
+	// never failed what waits for nothing but what was handed out. Tasks of the backlog
+	// are among them as in Load. next is when a further one becomes due, zero if none
+	// does by itself; more tells that a limit ended the list. Those with a seq greater
+	// than q.Last are left out: what they wait for may not be loaded yet. q.After is not
+	// used.
+	Due(module string, now time.Time, q Query) (tasks []*Task, next time.Time, more bool, err error)
 	// Refill asks for tasks beyond those stored, from the module's walk; it returns
 	// false when there are none for now.
 	Refill(module string) (bool, error)

@@ -12,7 +12,7 @@ const liveInARow = 3
 // turn remembers whose turn it is.
 type turn struct {
 	live int // live calls since the last one of the others
-	next int // module that is asked first for another one
+	last int // module that made it
 }
 
 // pickLocked returns the module whose turn it is, and the step, or the task that it
@@ -21,8 +21,8 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 	if l.dead {
 		return nil, "", nil
 	}
-	var live *module
-	others := false
+	l.open = l.open[:0]
+	front := uint64(0)
 	for _, m := range l.modules {
 		if m.step != "" {
 			continue
@@ -32,7 +32,7 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 		}
 		if step := m.nextStepLocked(l.stopping); step != "" {
 			waiting := !m.stepWait.IsZero() && time.Now().Before(m.stepWait)
-			if m.inFlight == 0 && !waiting {
+			if m.inFlight == 0 && !waiting && m.mayCallLocked() {
 				return m, step, nil
 			}
 			if step != listener.KindPostRun || !waiting {
@@ -42,46 +42,72 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 		if l.stopping || !m.mayCallLocked() {
 			continue
 		}
-		if len(m.ready[streamLive]) > 0 && !m.stoppedLocked() && (live == nil || before(m, live)) {
+		l.open = append(l.open, m)
+		if m.hasLiveLocked() {
+			front = max(front, m.ready[streamLive][0].Seq)
+		}
+	}
+	var live *module
+	others := false
+	for _, m := range l.open {
+		behind := m.behindLocked(front)
+		if m.hasLiveLocked() && !behind && (live == nil || before(m, live)) {
 			live = m
 		}
-		others = others || len(m.ready[streamParked]) > 0
+		others = others || m.otherLocked(behind, m.other) < streams
 	}
 	if live != nil && l.mayPrecedeLocked(live) {
 		live = nil // the loader is about to tell
-		if !others {
-			return nil, "", nil
-		}
 	}
-	if live != nil && (!others || l.turn.live < liveInARow) {
+	switch {
+	case live != nil && (!others || l.turn.live < liveInARow):
 		l.turn.live++
 		return live, "", live.takeReadyLocked(streamLive)
-	}
-	if others {
-		return l.pickOtherLocked()
+	case others:
+		return l.pickOtherLocked(front)
 	}
 	return nil, "", nil
 }
 
-// pickOtherLocked returns a call that is not live, in turn over the modules.
-func (l *lane) pickOtherLocked() (*module, listener.Kind, *work) {
-	l.turn.live = 0
-	for i := range l.modules {
-		at := (l.turn.next + i) % len(l.modules)
-		m := l.modules[at]
-		if len(m.ready[streamParked]) == 0 || m.step != "" || !m.mayCallLocked() || m.heldBackLocked() {
-			continue
+// hasLiveLocked tells whether there is a live call that may be made.
+func (m *module) hasLiveLocked() bool { return len(m.ready[streamLive]) > 0 && !m.stoppedLocked() }
+
+// behindLocked tells whether the module has more to do than its window holds before it
+// comes to front, where another module of the lane is. Then its live calls are backlog.
+func (m *module) behindLocked(front uint64) bool {
+	return m.more && m.loaded < front && !m.windows[streamLive].room()
+}
+
+// otherLocked returns the stream of the module's next call that is not live, in turn
+// after the given one.
+func (m *module) otherLocked(behind bool, after stream) stream {
+	for i := range stream(streams) {
+		s := (after + 1 + i) % streams
+		switch {
+		case len(m.ready[s]) == 0, s != streamParked && m.stoppedLocked(), s == streamLive && !behind:
+		default:
+			return s
 		}
-		l.turn.next = at + 1
-		return m, "", m.takeReadyLocked(streamParked)
 	}
-	return nil, "", nil
+	return streams
 }
 
-// heldBackLocked tells whether the module's calls wait for a step.
-func (m *module) heldBackLocked() bool {
-	step := m.nextStepLocked(m.lane.stopping)
-	return step != "" && (step != listener.KindPostRun || m.stepWait.IsZero() || !time.Now().Before(m.stepWait))
+// pickOtherLocked returns a call that is not live, in turn over the modules that are
+// open for calls.
+func (l *lane) pickOtherLocked(front uint64) (*module, listener.Kind, *work) {
+	l.turn.live = 0
+	first := 0
+	for first < len(l.open) && l.open[first].index <= l.turn.last {
+		first++
+	}
+	for i := range l.open {
+		m := l.open[(first+i)%len(l.open)]
+		if s := m.otherLocked(m.behindLocked(front), m.other); s < streams {
+			l.turn.last, m.other = m.index, s
+			return m, "", m.takeReadyLocked(s)
+		}
+	}
+	return nil, "", nil
 }
 
 // mayCallLocked tells whether the module may be called at all now.

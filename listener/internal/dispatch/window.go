@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"container/heap"
+	"slices"
 
 	"github.com/listenerd/listenerd/listener/internal/keyqueue"
 )
@@ -19,12 +20,16 @@ type stream uint8
 const (
 	streamLive   stream = iota // the outbox
 	streamParked               // what failed, and what waited for it
+	streamWalk                 // what walks added
 	streams      = iota
 )
 
 func (t *Task) stream() stream {
-	if t.Parked {
+	switch {
+	case t.Parked:
 		return streamParked
+	case t.Walk:
+		return streamWalk
 	}
 	return streamLive
 }
@@ -35,7 +40,8 @@ type item = keyqueue.Item[string, *work]
 type work struct {
 	*Task
 	item  *item
-	probe bool // the one call of a module that backs off
+	class stream // where it gets its turn
+	probe bool   // the one call of a module that backs off
 }
 
 // window is how much of a stream is in memory, with what is done and not yet committed.
@@ -68,3 +74,12 @@ func (h *readyHeap) Pop() any {
 
 func (h *readyHeap) push(w *work) { heap.Push(h, w) }
 func (h *readyHeap) pop() *work   { return heap.Pop(h).(*work) }
+
+// remove takes a task out, if it is there.
+func (h *readyHeap) remove(w *work) bool {
+	i := slices.Index(*h, w)
+	if i >= 0 {
+		heap.Remove(h, i)
+	}
+	return i >= 0
+}

@@ -87,6 +87,30 @@ func (q *Queue[K, V]) Done(item *Item[K, V]) {
 	}
 }
 
+// Ahead returns the items that an item waits for, directly or through each other, in no
+// order; without those that skip tells, and what only they wait for.
+func (q *Queue[K, V]) Ahead(item *Item[K, V], skip func(V) bool) []*Item[K, V] {
+	var ahead []*Item[K, V]
+	seen := map[*Item[K, V]]bool{item: true}
+	for open := []*Item[K, V]{item}; len(open) > 0; open = open[1:] {
+		if open[0].waiting == 0 {
+			continue
+		}
+		for _, k := range open[0].keys {
+			for n := q.lines[k].first; n != nil && n.item != open[0]; n = n.next {
+				if !seen[n.item] && !skip(n.item.Value) {
+					seen[n.item] = true
+					ahead, open = append(ahead, n.item), append(open, n.item)
+				}
+			}
+		}
+	}
+	return ahead
+}
+
+// Waits tells whether the item is not ready yet.
+func (i *Item[K, V]) Waits() bool { return i.waiting > 0 }
+
 // Withdraw takes an item out of the queue with all that wait for it, directly or
 // through each other, and returns those that waited, none twice, in no order. The item
 // must be ready; ready is called for none of them.

@@ -63,7 +63,15 @@ func TestOrder(t *testing.T) {
 				next++
 				keys[next] = rapid.SliceOfN(rapid.IntRange(0, 5), 0, 3).Draw(t, "keys")
 				open = append(open, next)
-				q.Push(next, keys[next]...)
+				i := q.Push(next, keys[next]...)
+				var got []int
+				for _, ahead := range q.Ahead(i, func(int) bool { return false }) {
+					got = append(got, ahead.Value)
+				}
+				slices.Sort(got)
+				if want := ahead(open, keys, next); !slices.Equal(got, want) || i.Waits() != (len(want) > 0) {
+					t.Fatalf("%d waits for %v, want %v", next, got, want)
+				}
 			},
 			"done": func(t *rapid.T) {
 				if len(ready) == 0 {
@@ -100,6 +108,16 @@ func TestOrder(t *testing.T) {
 			"": func(*rapid.T) { check() },
 		})
 	})
+}
+
+// ahead returns what v waits for, directly or through others.
+func ahead(open []int, keys map[int][]int, v int) (out []int) {
+	for _, o := range open {
+		if o < v && slices.Contains(waiting(open, keys, o), v) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // waiting returns what waits for v, directly or through others.

@@ -10,8 +10,8 @@ import (
 
 // checkTasks returns the first contradiction between the tasks and their indexes.
 func (tx *Tx) checkTasks() error {
-	tasks := 0
-	for _, bucket := range []*bbolt.Bucket{tx.outbox, tx.parked} {
+	tasks, keys := 0, 0
+	for _, bucket := range []*bbolt.Bucket{tx.outbox, tx.backlog, tx.parked} {
 		err := bucket.ForEach(func(k, v []byte) error {
 			tasks++
 			module, seq := binary.BigEndian.Uint32(k), binary.BigEndian.Uint64(k[4:])
@@ -21,6 +21,14 @@ func (tx *Tx) checkTasks() error {
 			}
 			if tx.pending.Get(pendingKey(&tx.key, t.ID, module, seq)) == nil {
 				return fmt.Errorf("task %d of module %d is not among the pending ones", seq, module)
+			}
+			if bucket == tx.backlog && len(v) > taskSize {
+				for _, hash := range hashes(v[taskSize:]) {
+					keys++
+					if tx.walkKeys.Get(blockKey(&tx.key, module, hash, seq)) == nil {
+						return fmt.Errorf("remove %d of module %d is not found by its keys", seq, module)
+					}
+				}
 			}
 			if bucket == tx.parked {
 				return tx.checkParked(module, seq, hashes(v[taskSize:]))
@@ -37,6 +45,12 @@ func (tx *Tx) checkTasks() error {
 	}
 	if pending != tasks {
 		return fmt.Errorf("%d tasks, and %d are pending", tasks, pending)
+	}
+	if err := tx.walkKeys.ForEach(func(_, _ []byte) error { keys--; return nil }); err != nil {
+		return err
+	}
+	if keys != 0 {
+		return fmt.Errorf("%d keys more in the backlog than in its index", keys)
 	}
 	return tx.checkRefer()
 }
@@ -79,7 +93,7 @@ func (tx *Tx) checkRefer() error {
 		}
 	}
 	err := tx.failures.ForEach(func(k, _ []byte) error {
-		if tx.outbox.Get(k) == nil && tx.parked.Get(k) == nil {
+		if tx.outbox.Get(k) == nil && tx.backlog.Get(k) == nil && tx.parked.Get(k) == nil {
 			return fmt.Errorf("there is a failure of task %d, which is gone", binary.BigEndian.Uint64(k[4:]))
 		}
 		return nil

@@ -71,7 +71,7 @@ func (tx *Tx) SetFailure(t *Task, f *Failure) error {
 	if err := tx.put(tx.failures, outboxKey(&tx.key, t.Module, t.Seq), raw); err != nil {
 		return err
 	}
-	if at, ok := f.due(); ok && t.Parked {
+	if at, ok := f.due(); ok && t.Place == InParked {
 		return tx.put(tx.due, dueKey(&tx.key, t.Module, at, t.Seq), nil)
 	}
 	return nil
@@ -80,10 +80,10 @@ func (tx *Tx) SetFailure(t *Task, f *Failure) error {
 // dropFailure removes the record, and the place in the index by due time.
 func (tx *Tx) dropFailure(t *Task) error {
 	f, err := tx.Failure(t.Module, t.Seq)
-	if err != nil || f == nil && !t.Parked {
+	if err != nil || f == nil && t.Place != InParked {
 		return err
 	}
-	if at, ok := f.due(); ok && t.Parked {
+	if at, ok := f.due(); ok && t.Place == InParked {
 		if err := tx.del(tx.due, dueKey(&tx.key, t.Module, at, t.Seq)); err != nil {
 			return err
 		}

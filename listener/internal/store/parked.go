@@ -14,20 +14,20 @@ import (
 // if it failed, when its time has come; it is in the index by due time then. Keys are
 // known by their hash: a collision makes a task wait in vain, and no more.
 
-// Park moves a task from the outbox to the parked ones. Its keys are what orders it.
+// Park moves a task to the parked ones. Its keys are what orders it.
 // What it waits for must be parked before; see [Tx.Release] for when it waits for
 // nothing.
 func (tx *Tx) Park(t *Task, keys []string) error {
-	if t.Parked {
+	if t.Place == InParked {
 		return nil
 	}
 	if err := tx.dropFailure(t); err != nil {
 		return err
 	}
-	if err := tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq)); err != nil {
+	if err := tx.takeOut(t); err != nil {
 		return err
 	}
-	t.Parked = true
+	t.Place = InParked
 	b := appendTask(tx.slabs.alloc(taskSize + 8*len(keys))[:0], t)
 	for i, k := range keys {
 		if slices.Contains(keys[:i], k) {
@@ -97,22 +97,6 @@ func (tx *Tx) Parked(module uint32, seq uint64) (*Task, error) {
 	return t, err
 }
 
-// ParkedTasks returns up to limit parked tasks of the module with a seq greater than
-// after, in order.
-func (tx *Tx) ParkedTasks(module uint32, after uint64, limit int) ([]Task, error) {
-	var out []Task
-	c := tx.parked.Cursor()
-	for k, v := c.Seek(outboxKey(&tx.key, module, after+1)); k != nil && binary.BigEndian.Uint32(k) == module && len(out) < limit; k, v = c.Next() {
-		t, err := decodeTask(module, binary.BigEndian.Uint64(k[4:]), v)
-		if err != nil {
-			return nil, err
-		}
-		t.Parked = true
-		out = append(out, t)
-	}
-	return out, nil
-}
-
 func (tx *Tx) parkedRow(module uint32, seq uint64) (*Task, []byte, error) {
 	v := tx.parked.Get(outboxKey(&tx.key, module, seq))
 	if v == nil {
@@ -122,7 +106,7 @@ func (tx *Tx) parkedRow(module uint32, seq uint64) (*Task, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t.Parked = true
+	t.Place = InParked
 	return &t, v[taskSize:], nil
 }
 

@@ -143,7 +143,7 @@ func TestFailuresAreHastened(t *testing.T) {
 	queue(t, s, map[uint64][]string{1: {"a"}, 2: {"b"}, 3: {"c"}}, 1, 2, 3)
 	update(t, s, func(tx *store.Tx) error {
 		row2, row3 := task(2), task(3)
-		row2.Parked, row3.Parked = true, true
+		row2.Place, row3.Place = store.InParked, store.InParked
 		if err := tx.SetFailure(&row2, &store.Failure{Next: at(20), NextRun: true}); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@
 //	tree      tree key, id             (nothing): entries by name, parents first
 //	members   module, id               (nothing): the module was told of the entry
 //	outbox    module, seq              a task: one call owed to one module
+//	backlog   module, seq              a task that a walk added
+//	walkKeys  module, key hash, seq    (nothing): removes in the backlog by what orders them
 //	parked    module, seq              a task that failed, or that waits for one
 //	blocks    module, key hash, seq    (nothing): parked tasks by what orders them
 //	failures  module, seq              why and when a task failed (JSON)
@@ -86,6 +88,8 @@ var (
 	bucketHeldNames = []byte("heldNames")
 	bucketRenames   = []byte("renames")
 	bucketModules   = []byte("modules")
+	bucketBacklog   = []byte("backlog")
+	bucketWalkKeys  = []byte("walkKeys")
 	bucketParked    = []byte("parked")
 	bucketBlocks    = []byte("blocks")
 	bucketFailures  = []byte("failures")
@@ -94,7 +98,7 @@ var (
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
-		bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
+		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
 		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketRenames, bucketModules,
 	}
 )

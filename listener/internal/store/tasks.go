@@ -3,12 +3,12 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // Task is one call owed to one module.
@@ -21,9 +21,22 @@ type Task struct {
 	Old    uint64 // version before, 0: none
 	New    uint64 // version after, 0: none
 
-	// Parked: the task is among the parked ones, not in the outbox.
-	Parked bool
+	// Place is where the task is.
+	Place Place
 }
+
+// Place is where a task is kept.
+type Place uint8
+
+// The places of tasks.
+const (
+	// InOutbox are those of live changes, in order.
+	InOutbox Place = iota
+	// InBacklog are those that walks add: live ones need not wait behind them.
+	InBacklog
+	// InParked are those that failed, or wait for one that did.
+	InParked
+)
 
 var (
 	kinds  = []listener.Kind{listener.KindCreate, listener.KindModify, listener.KindRemove}
@@ -32,13 +45,46 @@ var (
 
 const taskSize = 1 + 1 + 8 + 8 + 8
 
-// AddTask puts a task into the outbox.
+// AddTask puts a task into the outbox, or the backlog if it does not tell of a live
+// change.
 func (tx *Tx) AddTask(t Task) error {
-	b := appendTask(tx.slabs.alloc(taskSize)[:0], &t)
-	if err := tx.put(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
+	b := appendTask(tx.slabs.alloc(taskSize + 16)[:0], &t)
+	bucket := tx.outbox
+	if t.Cause != listener.CauseLive {
+		bucket = tx.backlog
+		if t.Kind == listener.KindRemove {
+			record, err := tx.Version(t.ID, t.Old)
+			if err != nil {
+				return err
+			}
+			for _, key := range []string{string(record.UUID[:]), string(schema.TreeKey(record.DN))} {
+				hash := hashKey(key)
+				b = binary.BigEndian.AppendUint64(b, hash)
+				if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
 		return err
 	}
 	return tx.put(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq), nil)
+}
+
+// takeOut removes the row of a task that is not parked.
+func (tx *Tx) takeOut(t *Task) error {
+	if t.Place == InOutbox {
+		return tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq))
+	}
+	if raw := tx.backlog.Get(outboxKey(&tx.key, t.Module, t.Seq)); len(raw) > taskSize {
+		for _, hash := range hashes(raw[taskSize:]) {
+			if err := tx.del(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq)); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.del(tx.backlog, outboxKey(&tx.key, t.Module, t.Seq))
 }
 
 func appendTask(b []byte, t *Task) []byte {
@@ -83,8 +129,22 @@ func pendingKey(buf *[32]byte, id uint64, module uint32, seq uint64) []byte {
 // Tasks returns up to limit tasks of the module in the outbox, in order: those with a
 // seq greater than after and not greater than last.
 func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.outbox, InOutbox, module, after, last, limit)
+}
+
+// Backlog is Tasks for what walks added.
+func (tx *Tx) Backlog(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.backlog, InBacklog, module, after, last, limit)
+}
+
+// ParkedTasks is Tasks for the parked ones.
+func (tx *Tx) ParkedTasks(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.parked, InParked, module, after, last, limit)
+}
+
+func (tx *Tx) tasks(bucket *bbolt.Bucket, place Place, module uint32, after, last uint64, limit int) ([]Task, error) {
 	var out []Task
-	c := tx.outbox.Cursor()
+	c := bucket.Cursor()
 	for k, v := c.Seek(outboxKey(&tx.key, module, after+1)); k != nil && len(out) < limit; k, v = c.Next() {
 		if binary.BigEndian.Uint32(k) != module {
 			break
@@ -97,14 +157,15 @@ func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error
 		if err != nil {
 			return nil, err
 		}
+		t.Place = place
 		out = append(out, t)
 	}
 	return out, nil
 }
 
-// CountTasks returns the number of tasks that the module is owed, with those parked.
+// CountTasks returns the number of tasks that the module is owed, wherever they are.
 func (tx *Tx) CountTasks(module uint32) int {
-	return tx.countRows(tx.outbox, module) + tx.countRows(tx.parked, module)
+	return tx.countRows(tx.outbox, module) + tx.countRows(tx.backlog, module) + tx.countRows(tx.parked, module)
 }
 
 // countRows counts the rows whose key begins with the module.
@@ -124,11 +185,11 @@ func (tx *Tx) RemoveTask(t *Task) error {
 	if err := tx.dropFailure(t); err != nil {
 		return err
 	}
-	if t.Parked {
-		if err := tx.unpark(t); err != nil {
-			return err
-		}
-	} else if err := tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq)); err != nil {
+	remove := tx.takeOut
+	if t.Place == InParked {
+		remove = tx.unpark
+	}
+	if err := remove(t); err != nil {
 		return err
 	}
 	if err := tx.del(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq)); err != nil {
@@ -177,71 +238,4 @@ func memberKey(buf *[32]byte, module uint32, id uint64) []byte {
 	binary.BigEndian.PutUint32(buf[0:], module)
 	binary.BigEndian.PutUint64(buf[4:], id)
 	return buf[:12]
-}
-
-// ModuleState is what the store keeps of a module instance.
-type ModuleState struct {
-	// Number keys the module's tasks and members. It is never given twice.
-	Number uint32 `json:"number"`
-	// Filter and Attributes are what the module was last routed with.
-	Filter     string   `json:"filter"`
-	Attributes []string `json:"attributes,omitempty"`
-	// Walk is set while the module is being brought in line with the mirror.
-	Walk *Walk `json:"walk,omitempty"`
-	// Initialized: initialize succeeded.
-	Initialized bool `json:"initialized,omitempty"`
-	// PostRunOwed: pre_run was called and no post_run has succeeded since.
-	PostRunOwed bool `json:"post_run_owed,omitempty"`
-}
-
-// Walk is how far a reconcile walk has come.
-type Walk struct {
-	Cause listener.Cause `json:"cause"`
-	// Leave is set while the walk takes its first pass, in reverse order, in which
-	// members that no longer match are removed.
-	Leave bool `json:"leave,omitempty"`
-	// Pos is the place of the last entry that was looked at.
-	Pos []byte `json:"pos,omitempty"`
-	// Done counts the entries looked at in this pass.
-	Done uint64 `json:"done"`
-}
-
-// Module returns the state of the module instance, nil if it has none.
-func (tx *Tx) Module(name string) (*ModuleState, error) {
-	raw := tx.modules.Get([]byte(name))
-	if raw == nil {
-		return nil, nil
-	}
-	s := new(ModuleState)
-	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("%w: state of module %s: %w", ErrUnusable, name, err)
-	}
-	return s, nil
-}
-
-// SetModule stores the state of the module instance. A Number of zero is replaced
-// by a new one.
-func (tx *Tx) SetModule(name string, s *ModuleState) error {
-	if s.Number == 0 {
-		n, err := tx.modules.NextSequence()
-		if err != nil {
-			return err
-		}
-		s.Number = uint32(n)
-	}
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return tx.put(tx.modules, []byte(name), raw)
-}
-
-// Modules returns the names of all module instances that have state, in order.
-func (tx *Tx) Modules() []string {
-	var names []string
-	c := tx.modules.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		names = append(names, string(k))
-	}
-	return names
 }
