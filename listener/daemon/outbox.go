@@ -112,7 +112,7 @@ func (r *reading) add(row *store.Task) (more bool, err error) {
 		return false, err
 	}
 	if r.tx.HasBacklog(r.module, r.q.Walked, row.Seq) {
-		ahead, err := r.tx.Ahead(r.module, row.Seq, row.ID, t.Keys, r.loaded)
+		ahead, err := r.tx.Ahead(row, t.Keys, r.q.Tree, r.loaded)
 		if err != nil {
 			return false, err
 		}
@@ -162,7 +162,10 @@ func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
 	if t.Old, err = loadEntry(tx, t, row.ID, row.Old); err != nil {
 		return nil, err
 	}
-	t.New, err = loadEntry(tx, t, row.ID, row.New)
+	if t.New, err = loadEntry(tx, t, row.ID, row.New); t.New != nil {
+		above, _ := schema.ParentKey([]byte(t.Keys[len(t.Keys)-1]))
+		t.Above = string(above)
+	}
 	return t, err
 }
 

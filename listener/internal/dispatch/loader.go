@@ -1,6 +1,10 @@
 package dispatch
 
-import "time"
+import (
+	"time"
+
+	"github.com/listenerd/listenerd/listener"
+)
 
 // markAhead is how many numbers of tasks a mark is ahead of those handed out: so a mark
 // is written for many tasks, and seldom waited for.
@@ -108,7 +112,7 @@ func (l *lane) loadLocked(m *module) error {
 
 // read reads from a stream, and stores that its tasks may be handed out.
 func (d *Dispatcher) read(m *module, b *batch, limit, size int, handed uint64) (err error) {
-	q := Query{Last: m.passed, Walked: m.walked, Held: m.heldNow, Limit: limit, Size: size}
+	q := Query{Last: m.passed, Walked: m.walked, Held: m.heldNow, Tree: m.lane.shared, Limit: limit, Size: size}
 	switch b.stream {
 	case streamLive:
 		q.After, q.Last = m.loaded, b.last
@@ -197,21 +201,67 @@ func (m *module) takeLocked(tasks []*Task) {
 // pushLocked puts a task into the queue. What a live one waits for is as urgent.
 func (m *module) pushLocked(w *work) {
 	w.class = w.stream()
-	i := m.queue.Push(w, w.Keys...)
-	if w.class != streamLive || !i.Waits() || m.windows[streamWalk].tasks == 0 {
+	w.item = m.queue.Push(w, w.Keys...)
+	if w.class != streamLive || m.windows[streamWalk].tasks == 0 {
 		return
 	}
-	live := func(w *work) bool { return w.class == streamLive } // and so is what it waits for
-	for _, ahead := range m.queue.Ahead(i, live) {
-		first := ahead.Value
-		if first.class != streamWalk {
-			continue
-		}
-		first.class = streamLive
-		if m.ready[streamWalk].remove(first) {
-			m.ready[streamLive].push(first)
+	for open := []*work{w}; len(open) > 0; open = open[1:] {
+		for _, first := range m.beforeLocked(open[0]) {
+			first.class = streamLive
+			if m.ready[streamWalk].remove(first) {
+				m.ready[streamLive].push(first)
+			}
+			open = append(open, first)
 		}
 	}
+}
+
+// beforeLocked returns the walk's tasks that have to be called before w: those it waits
+// for, and in the synchronous lane those that make parents come first.
+func (m *module) beforeLocked(w *work) (before []*work) {
+	live := func(w *work) bool { return w.class == streamLive } // and so is what it waits for
+	if w.item.Waits() {
+		for _, i := range m.queue.Ahead(w.item, live) {
+			if i.Value.class == streamWalk {
+				before = append(before, i.Value)
+			}
+		}
+	}
+	if !m.lane.shared {
+		return before
+	}
+	if w.Kind == listener.KindRemove {
+		for _, other := range m.ready[streamWalk] {
+			if other.Kind == listener.KindRemove && other.Seq < w.Seq {
+				before = append(before, other)
+			}
+		}
+		return before
+	}
+	for i := range m.queue.Line(w.Above) {
+		if other := i.Value; other.class == streamWalk && other.Seq < w.Seq {
+			before = append(before, other)
+		}
+	}
+	return before
+}
+
+// maySkipLocked tells whether a task of a walk may be called before live ones. In the
+// synchronous lane parents come first, and children when they are removed.
+func (m *module) maySkipLocked(w *work) bool {
+	if !m.lane.shared {
+		return true
+	}
+	if w.Kind == listener.KindRemove {
+		live := m.ready[streamLive]
+		return len(live) == 0 || live[0].Seq > w.Seq
+	}
+	for i := range m.queue.Line(w.Above) {
+		if i.Value.class == streamLive && i.Value.Seq < w.Seq {
+			return false
+		}
+	}
+	return true
 }
 
 // takeDueLocked takes parked tasks.

@@ -16,6 +16,8 @@ type Task struct {
 	Old, New *listener.Entry
 	// Keys are the entry and its normalized names: what orders the task.
 	Keys []string
+	// Above is the name above that of New, as a key; empty if there is none.
+	Above string
 	// Size is about how many bytes of memory the task takes.
 	Size int
 	// Parked: the task is a parked one. Walk: it is of the backlog.
@@ -69,6 +71,10 @@ type Query struct {
 	// Held tells of parked tasks, and of those of the backlog beyond Walked, whether
 	// the dispatcher has them.
 	Held func(seq uint64) Held
+	// Tree asks for parents first: a task that creates or moves an entry has to wait for
+	// the backlog's task of the one above it, and one that removes an entry for all
+	// earlier removes of the backlog.
+	Tree bool
 	// At most Limit tasks are wanted, and no further one when they take Size bytes.
 	Limit, Size int
 }

@@ -84,7 +84,8 @@ func (m *module) otherLocked(behind bool, after stream) stream {
 	for i := range stream(streams) {
 		s := (after + 1 + i) % streams
 		switch {
-		case len(m.ready[s]) == 0, s != streamParked && m.stoppedLocked(), s == streamLive && !behind:
+		case len(m.ready[s]) == 0, s != streamParked && m.stoppedLocked(), s == streamLive && !behind,
+			s == streamWalk && !m.maySkipLocked(m.ready[s][0]):
 		default:
 			return s
 		}

@@ -4,6 +4,8 @@
 // It is a data structure without goroutines or locks; its user provides both.
 package keyqueue
 
+import "iter"
+
 // Queue holds items in the order they were pushed. The zero value is not usable;
 // see [New]. It is not safe for concurrent use.
 type Queue[K comparable, V any] struct {
@@ -106,6 +108,14 @@ func (q *Queue[K, V]) Ahead(item *Item[K, V], skip func(V) bool) []*Item[K, V] {
 		}
 	}
 	return ahead
+}
+
+// Line returns an iterator over the items with the key, in order.
+func (q *Queue[K, V]) Line(key K) iter.Seq[*Item[K, V]] {
+	return func(yield func(*Item[K, V]) bool) {
+		for n := q.lines[key].first; n != nil && yield(n.item); n = n.next {
+		}
+	}
 }
 
 // Waits tells whether the item is not ready yet.

@@ -105,7 +105,19 @@ func TestOrder(t *testing.T) {
 				delete(ready, v)
 				open = slices.DeleteFunc(open, func(o int) bool { return o == v || slices.Contains(want, o) })
 			},
-			"": func(*rapid.T) { check() },
+			"": func(*rapid.T) {
+				check()
+				for key := range 6 {
+					var line []int
+					for i := range q.Line(key) {
+						line = append(line, i.Value)
+					}
+					want := slices.DeleteFunc(slices.Clone(open), func(v int) bool { return !slices.Contains(keys[v], key) })
+					if !slices.Equal(line, want) {
+						t.Fatalf("line of %d: %v, want %v", key, line, want)
+					}
+				}
+			},
 		})
 	})
 }

@@ -11,17 +11,15 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
-// Ahead appends to ahead the tasks of the module's backlog, beyond those that loaded
-// tells, that have to be called before a task of the entry with the seq and the keys; and
-// what has to be called before those. They come in order.
+// Ahead returns the tasks of the module's backlog, beyond those that loaded tells, that
+// have to be called before a task with the keys, and what has to be called before those.
+// They come in order.
 //
-// A create of a walk is found by its entry: whoever takes its name later, or its UUID,
-// comes after a live task of the same entry that gives it up, and that one comes after
-// the create. After a remove the module is told no more of the entry, so nothing tells
-// when it gives up its name; removes are found by their keys.
-func (tx *Tx) Ahead(module uint32, seq, id uint64, keys []string, loaded func(seq uint64) bool) ([]Task, error) {
-	a := &ahead{tx: tx, module: module, loaded: loaded, rows: tx.backlog.Cursor(), found: map[uint64]bool{}}
-	if err := a.look(id, seq, keys); err != nil {
+// With tree, parents come first: what creates or moves an entry has to wait for the task
+// of the one above it, and what removes one for all earlier removes.
+func (tx *Tx) Ahead(t *Task, keys []string, tree bool, loaded func(seq uint64) bool) ([]Task, error) {
+	a := &ahead{tx: tx, module: t.Module, tree: tree, loaded: loaded, rows: tx.backlog.Cursor(), found: map[uint64]bool{}}
+	if err := a.look(t, keys); err != nil {
 		return nil, err
 	}
 	for done := 0; done < len(a.tasks); done++ {
@@ -30,7 +28,7 @@ func (tx *Tx) Ahead(module uint32, seq, id uint64, keys []string, loaded func(se
 		if err != nil {
 			return nil, err
 		}
-		if err := a.look(t.ID, t.Seq, keys); err != nil {
+		if err := a.look(&t, keys); err != nil {
 			return nil, err
 		}
 	}
@@ -42,23 +40,53 @@ func (tx *Tx) Ahead(module uint32, seq, id uint64, keys []string, loaded func(se
 type ahead struct {
 	tx     *Tx
 	module uint32
+	tree   bool
 	loaded func(seq uint64) bool
 	rows   *bbolt.Cursor
 	found  map[uint64]bool
 	tasks  []Task
 }
 
-// look adds what has to go before a task of the entry with the seq and the keys.
-func (a *ahead) look(id, seq uint64, keys []string) error {
-	prefix := bytes.Clone(pendingKey(&a.tx.key, id, a.module, 0)[:12])
-	if err := a.scan(a.tx.pending.Cursor(), prefix, seq); err != nil {
+// look adds what has to go before the task.
+func (a *ahead) look(t *Task, keys []string) error {
+	prefix := bytes.Clone(pendingKey(&a.tx.key, t.ID, a.module, 0)[:12])
+	if err := a.scan(a.tx.pending.Cursor(), prefix, t.Seq); err != nil {
 		return err
+	}
+	if a.tree && t.New != 0 {
+		if above, ok := schema.ParentKey([]byte(keys[len(keys)-1])); ok {
+			keys = append(slices.Clip(keys), string(above))
+		}
 	}
 	c := a.tx.walkKeys.Cursor()
 	for _, key := range keys {
 		prefix := bytes.Clone(blockKey(&a.tx.key, a.module, hashKey(key), 0)[:12])
-		if err := a.scan(c, prefix, seq); err != nil {
+		if err := a.scan(c, prefix, t.Seq); err != nil {
 			return err
+		}
+	}
+	if a.tree && t.New == 0 {
+		return a.removes(t.Seq)
+	}
+	return nil
+}
+
+// removes adds the removes before a seq.
+func (a *ahead) removes(before uint64) error {
+	c := a.tx.backlog.Cursor()
+	for k, v := c.Seek(outboxKey(&a.tx.key, a.module, 0)); k != nil && binary.BigEndian.Uint32(k) == a.module; k, v = c.Next() {
+		seq := binary.BigEndian.Uint64(k[4:])
+		if seq >= before {
+			break
+		}
+		t, err := decodeTask(a.module, seq, v)
+		if err != nil {
+			return err
+		}
+		if t.New == 0 && !a.found[seq] && !a.loaded(seq) {
+			t.Place = InBacklog
+			a.found[seq] = true
+			a.tasks = append(a.tasks, t)
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func (tx *Tx) checkTasks() error {
 				for _, hash := range hashes(v[taskSize:]) {
 					keys++
 					if tx.walkKeys.Get(blockKey(&tx.key, module, hash, seq)) == nil {
-						return fmt.Errorf("remove %d of module %d is not found by its keys", seq, module)
+						return fmt.Errorf("task %d in the backlog of module %d is not found by its keys", seq, module)
 					}
 				}
 			}

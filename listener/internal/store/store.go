@@ -11,7 +11,7 @@
 //	members   module, id               (nothing): the module was told of the entry
 //	outbox    module, seq              a task: one call owed to one module
 //	backlog   module, seq              a task that a walk added
-//	walkKeys  module, key hash, seq    (nothing): removes in the backlog by what orders them
+//	walkKeys  module, key hash, seq    (nothing): the backlog by what orders it
 //	parked    module, seq              a task that failed, or that waits for one
 //	blocks    module, key hash, seq    (nothing): parked tasks by what orders them
 //	failures  module, seq              why and when a task failed (JSON)

@@ -8,7 +8,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // Task is one call owed to one module.
@@ -48,21 +47,22 @@ const taskSize = 1 + 1 + 8 + 8 + 8
 // AddTask puts a task into the outbox, or the backlog if it does not tell of a live
 // change.
 func (tx *Tx) AddTask(t Task) error {
-	b := appendTask(tx.slabs.alloc(taskSize + 16)[:0], &t)
+	b := appendTask(tx.slabs.alloc(taskSize + 24)[:0], &t)
 	bucket := tx.outbox
 	if t.Cause != listener.CauseLive {
 		bucket = tx.backlog
-		if t.Kind == listener.KindRemove {
-			record, err := tx.Version(t.ID, t.Old)
-			if err != nil {
+		keys, err := tx.taskKeys(&t)
+		if err != nil {
+			return err
+		}
+		if t.Kind == listener.KindCreate {
+			keys = keys[1:] // by its entry it is found among the pending ones
+		}
+		for _, key := range keys {
+			hash := hashKey(key)
+			b = binary.BigEndian.AppendUint64(b, hash)
+			if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
 				return err
-			}
-			for _, key := range []string{string(record.UUID[:]), string(schema.TreeKey(record.DN))} {
-				hash := hashKey(key)
-				b = binary.BigEndian.AppendUint64(b, hash)
-				if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
-					return err
-				}
 			}
 		}
 	}
