@@ -156,6 +156,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		if !m.NextProbe.IsZero() {
 			state += " until " + m.NextProbe.Local().Format(time.TimeOnly)
 		}
+		if m.Folded {
+			state += ", folded"
+		}
 		if m.Stuck > 0 {
 			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()
 		}

@@ -57,12 +57,13 @@ type Daemon struct {
 	log     *zap.Logger
 	started time.Time
 
-	store   *store.Store
-	router  *route.Router
-	routed  []*route.Module
-	lanes   *dispatch.Dispatcher
-	shared  *shared.Store
-	orphans []string
+	store    *store.Store
+	router   *route.Router
+	routed   []*route.Module
+	lanes    *dispatch.Dispatcher
+	shared   *shared.Store
+	orphans  []string
+	orphaned map[string]*orphan // by name
 
 	lastError atomic.Pointer[string] // of the session, while there is none
 }
@@ -74,7 +75,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now()}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -260,7 +261,11 @@ func (d *Daemon) newRouter() error {
 	}
 	d.router, err = route.New(d.store, route.Config{
 		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: append(orphans, d.routed...),
-		Queued: func(seq uint64, added map[string]int) { d.lanes.Queued(seq, added) },
+		Queued: func(seq uint64, added map[string]int) {
+			d.lanes.Queued(seq, added)
+			d.foldOrphans(added)
+		},
+		Room: func(ctx context.Context) error { return d.lanes.Room(ctx) },
 	})
 	return err
 }
@@ -288,6 +293,7 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			}
 			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
 			d.orphans = append(d.orphans, name)
+			d.orphaned[name] = &orphan{number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
 			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
 		}
 		return nil
@@ -331,7 +337,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 	if err := d.hastenRetries(); err != nil {
 		return err
 	}
-	box := &outbox{store: d.store, numbers: map[string]uint32{}}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}}
 	routed := map[string]*route.Module{}
 	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
@@ -343,7 +349,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 			if err != nil {
 				return err
 			}
-			routed[m.Name], box.numbers[m.Name] = d.routed[i], state.Number
+			routed[m.Name], box.numbers[m.Name], box.attrs[m.Name] = d.routed[i], state.Number, m.Spec.Attributes
 			failed, setAside, err := tx.CountFailures(state.Number)
 			if err != nil {
 				return err
@@ -368,6 +374,7 @@ func (d *Daemon) settings(m *config.Module) dispatch.Settings {
 	s := dispatch.Settings{
 		QuietPeriod: m.QuietPeriod, PostRunMaxDelay: m.PostRunMaxDelay, Timeout: m.Timeout,
 		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts, StopOnError: m.StopOnError,
+		Latest: m.Latest, MaxTasks: m.MaxTasks, Stall: m.Stall,
 	}
 	if d.opts.Once {
 		s.OnceAttempts = m.Retry.OnceAttempts

@@ -18,6 +18,7 @@ type outbox struct {
 	store   *store.Store
 	numbers map[string]uint32 // of the modules
 	refill  func(module string) (bool, error)
+	attrs   map[string][]string // that the modules want to hear of; none: all
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
@@ -189,11 +190,69 @@ func loadEntry(tx *store.Tx, t *dispatch.Task, id, version uint64) (*listener.En
 // Refill implements [dispatch.Outbox].
 func (o *outbox) Refill(name string) (bool, error) { return o.refill(name) }
 
+// Fold implements [dispatch.Outbox].
+func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Query) (last uint64, gone int, err error) {
+	module := o.numbers[name]
+	ids := map[uint64]bool{}
+	err = o.store.View(func(tx *store.Tx) error { // most often there is nothing to write
+		list := tx.Tasks
+		if parked {
+			list = tx.ParkedTasks
+		}
+		rows, err := list(module, q.After, q.Last, q.Limit)
+		for i := range rows {
+			last = rows[i].Seq
+			if id := rows[i].ID; !ids[id] && tx.Repeats(module, id) {
+				ids[id] = true
+			}
+		}
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return last, 0, err
+	}
+	f := o.folding(name)
+	f.Loaded, f.Walked = attempted, q.Walked
+	if q.Held != nil {
+		f.Held = func(seq uint64) store.Held { return store.Held(q.Held(seq)) }
+	}
+	err = o.store.Update(func(tx *store.Tx) error {
+		gone = 0
+		for id := range ids {
+			n, err := tx.Fold(f, id)
+			if err != nil {
+				return err
+			}
+			gone += n
+		}
+		return nil
+	})
+	return last, gone, err
+}
+
+// folding returns how the module's tasks are folded.
+func (o *outbox) folding(name string) *store.Folding {
+	return &store.Folding{
+		Module: o.numbers[name],
+		Same: func(old, new *store.Record) (bool, error) {
+			if old.DN != new.DN {
+				return false, nil
+			}
+			a, err := old.View()
+			if err != nil {
+				return false, err
+			}
+			b, err := new.View()
+			return err == nil && !listener.Changed(a, b, o.attrs[name]...), err
+		},
+	}
+}
+
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	return o.store.Update(func(tx *store.Tx) error {
 		for name, c := range changes {
-			if err := commit(tx, o.numbers[name], c); err != nil {
+			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
@@ -243,6 +302,29 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 		return err
 	}
 	return tx.SetMark(module, c.Handed)
+}
+
+// foldWaiting folds what waits for failed tasks.
+func (o *outbox) foldWaiting(tx *store.Tx, name string, c *dispatch.Changes) error {
+	if c.Folded = 0; !c.Fold {
+		return nil
+	}
+	f := o.folding(name)
+	f.ParkedOnly = true
+	done := map[uint64]bool{}
+	for _, t := range c.Waiting {
+		id := rowOf(t).ID
+		if done[id] {
+			continue
+		}
+		done[id] = true
+		gone, err := tx.Fold(f, id)
+		if err != nil {
+			return err
+		}
+		c.Folded += gone
+	}
+	return nil
 }
 
 func rowOf(t *dispatch.Task) *store.Task { return t.Ref.(*store.Task) }

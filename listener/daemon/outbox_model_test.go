@@ -66,6 +66,8 @@ type observed struct {
 	name   string
 	async  bool
 	stop   bool
+	latest bool
+	max    int
 	number uint32
 	filter uint64      // the entries it wants, as bits
 	walk   *store.Walk // of the running transaction, or the last one
@@ -200,7 +202,7 @@ func (m *model) start() {
 			modules = append(modules, dispatch.Module{
 				Name: o.name, Spec: listener.Spec{Name: o.name, RunAsynchronously: o.async}, Workers: 3, Handler: o, Log: zap.NewNop(),
 				Queued: tx.CountTasks(o.number), Failed: failed, SetAside: setAside, Handed: tx.Mark(o.number),
-				Settings: dispatch.Settings{RetryMin: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond, PostRunMaxDelay: time.Hour, StopOnError: o.stop},
+				Settings: dispatch.Settings{RetryMin: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond, PostRunMaxDelay: time.Hour, StopOnError: o.stop, Latest: o.latest, MaxTasks: o.max},
 			})
 		}
 		return nil
@@ -525,7 +527,7 @@ func (m *model) check() (problems []string) {
 func TestCallsAreAChain(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.Uint64().Draw(r, "seed")
-		harm := rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 40, 90}), 3, 3).Draw(r, "harm")
+		harm := rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 40, 90}), 6, 6).Draw(r, "harm")
 		lives := rapid.SliceOfN(rapid.SampledFrom([]string{"stopped", "killed", "changes, stopped", "changes, killed", "changes, filter, stopped", "filter, killed"}), 1, 6).Draw(r, "lives")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) { problems = newModel(t, seed, harm).history(lives) })
@@ -537,7 +539,7 @@ func TestCallsAreAChain(t *testing.T) {
 
 func newModel(t *testing.T, seed uint64, harm []int) *model {
 	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 0)), dirs: map[byte]string{}}
-	for i, o := range []*observed{{name: "sync"}, {name: "stop", stop: true}, {name: "pool", async: true}} {
+	for i, o := range []*observed{{name: "sync"}, {name: "stop", stop: true}, {name: "pool", async: true}, {name: "latest", latest: true}, {name: "latestPool", latest: true, async: true}, {name: "full", max: 5}} {
 		o.filter = math.MaxUint64
 		o.rng, o.harm = rand.New(rand.NewPCG(seed, uint64(i+1))), harm[i]
 		o.known, o.done, o.entry, o.last, o.running = map[byte]*listener.Entry{}, map[uint64]string{}, map[uint64]byte{}, map[byte]uint64{}, map[byte]bool{}

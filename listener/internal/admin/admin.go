@@ -85,6 +85,8 @@ type ModuleStatus struct {
 	LastError string `json:"last_error,omitempty"`
 	// NextProbe is when a module that backs off makes its next call.
 	NextProbe time.Time `json:"next_probe,omitzero"`
+	// Folded: the module is at its limit of queued calls, and they were folded.
+	Folded bool `json:"folded,omitempty"`
 	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
 	// of them has been running, in seconds.
 	Stuck    int     `json:"stuck,omitempty"`

@@ -87,6 +87,9 @@ type moduleSection struct {
 	Timeout           given[time.Duration]   `yaml:"timeout"`
 	Retry             given[retrySection]    `yaml:"retry"`
 	OnError           given[string]          `yaml:"on_error"`
+	Delivery          given[string]          `yaml:"delivery"`
+	OnFull            given[string]          `yaml:"on_full"`
+	MaxTasks          given[int]             `yaml:"max_tasks"`
 	Config            given[yaml.Node]       `yaml:"config"`
 }
 

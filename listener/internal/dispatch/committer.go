@@ -100,7 +100,7 @@ func (c *committer) run() {
 func (m *module) committedLocked(c *Changes) {
 	l := m.lane
 	m.handed = max(m.handed, c.Handed)
-	m.queued -= len(c.Done)
+	m.drainLocked(len(c.Done) + c.Folded)
 	for _, t := range c.Done {
 		m.forgetLocked(t)
 		if t.Parked { // something may have waited for it

@@ -73,6 +73,12 @@ type Settings struct {
 	// OnceAttempts is after how many attempts in this run an entry is left to the
 	// next run; 0: this one does not end by itself.
 	OnceAttempts int
+	// Latest: what is queued and unattempted for an entry becomes one call.
+	Latest bool
+	// MaxTasks is how many tasks may be queued until they are folded, or with Stall
+	// [Dispatcher.Room] waits; 0: any number.
+	MaxTasks int
+	Stall    bool
 	// StopOnError: a failed call halts the module until it succeeds or is decided on.
 	StopOnError bool
 }
@@ -135,6 +141,7 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 			if n, ok := added[m.name]; ok {
 				m.queued += n
 				m.more = true
+				m.fillLocked()
 				if n == 0 || !m.settled { // else there is no walk
 					m.walkMore, m.settled = true, false
 				}

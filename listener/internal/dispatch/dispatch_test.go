@@ -655,6 +655,8 @@ func (o *endless) Backlog(string, dispatch.Query) ([]*dispatch.Task, bool, error
 func (o *endless) Due(string, time.Time, dispatch.Query) ([]*dispatch.Task, time.Time, bool, error) {
 	return nil, time.Time{}, false, nil
 }
+func (o *endless) Fold(string, bool, uint64, dispatch.Query) (uint64, int, error) { return 0, 0, nil }
+
 func (o *endless) Refill(string) (bool, error)               { return false, nil }
 func (o *endless) Commit(map[string]*dispatch.Changes) error { return nil }
 func (o *endless) Update(string, dispatch.Steps) error       { return nil }

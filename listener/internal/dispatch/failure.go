@@ -126,9 +126,11 @@ func (m *module) parkLocked(w *work) {
 	slices.SortFunc(waiting, func(a, b *Task) int { return cmp.Compare(a.Seq, b.Seq) })
 	m.blockLocked(w.Task)
 	w.Old, w.New = nil, nil
+	fold := m.foldsLocked()
 	m.lane.d.commits.add(m, func(c *Changes) {
 		c.Failed = append(c.Failed, w.Task)
 		c.Waiting = append(c.Waiting, waiting...)
+		c.Fold = c.Fold || fold
 	})
 }
 

@@ -17,9 +17,13 @@ func (l *lane) runLoader() {
 	for !l.stopping {
 		loaded := false
 		for _, m := range l.modules {
-			if m.wantsLoadLocked() && !l.stopping {
+			load := l.loadLocked
+			if m.fold.on && !m.wantsLoadLocked() {
+				load = l.foldLocked
+			}
+			if (m.fold.on || m.wantsLoadLocked()) && !l.stopping {
 				loaded = true
-				if err := l.loadLocked(m); err != nil {
+				if err := load(m); err != nil {
 					l.d.fail(err)
 					return
 				}
@@ -58,13 +62,15 @@ type batch struct {
 	next     time.Time // when a parked task becomes due
 	more     bool      // parked tasks are left
 	beyond   bool      // the backlog has some after what was passed
+	fold     bool      // fold before
+	folded   int       // tasks that are gone by it
 	refilled bool      // the walk has added some
 	marked   uint64
 }
 
 // loadLocked reads the module's next tasks. It releases the lane's mutex meanwhile.
 func (l *lane) loadLocked(m *module) error {
-	b := batch{stream: m.nextStreamLocked(), last: l.told}
+	b := batch{stream: m.nextStreamLocked(), last: l.told, fold: m.foldsLocked()}
 	m.loading = true
 	switch b.stream {
 	case streamLive:
@@ -79,10 +85,10 @@ func (l *lane) loadLocked(m *module) error {
 	l.mu.Unlock()
 	err := l.d.read(m, &b, limit, size, handed)
 	l.mu.Lock()
-	m.loading = false
 	if err != nil {
 		return err
 	}
+	m.drainLocked(b.folded)
 	switch b.stream {
 	case streamLive:
 		m.takeLiveLocked(&b)
@@ -95,6 +101,14 @@ func (l *lane) loadLocked(m *module) error {
 	if front := max(m.loaded, m.walked); front+markAhead/2 > m.handed && m.queued > 0 {
 		l.d.commits.mark(m, front+markAhead)
 	}
+	m.loadedLocked()
+	return nil
+}
+
+// loadedLocked ends what the loader did for a module.
+func (m *module) loadedLocked() {
+	l := m.lane
+	m.loading = false
 	m.withdrawLocked()
 	for _, c := range m.committed {
 		m.committedLocked(c)
@@ -107,7 +121,6 @@ func (l *lane) loadLocked(m *module) error {
 	if !m.busyLocked() {
 		l.wakeLocked(m)
 	}
-	return nil
 }
 
 // read reads from a stream, and stores that its tasks may be handed out.
@@ -116,6 +129,11 @@ func (d *Dispatcher) read(m *module, b *batch, limit, size int, handed uint64) (
 	switch b.stream {
 	case streamLive:
 		q.After, q.Last = m.loaded, b.last
+		if b.fold {
+			if _, b.folded, err = d.fold(m, false, q); err != nil {
+				return err
+			}
+		}
 		b.tasks, err = d.Outbox.Load(m.name, q)
 	case streamWalk:
 		q.After = m.walked
@@ -193,8 +211,11 @@ func (m *module) takeLocked(tasks []*Task) {
 			m.pushLocked(w)
 		}
 	}
-	if len(waiting) > 0 {
-		m.lane.d.commits.add(m, func(c *Changes) { c.Waiting = append(c.Waiting, waiting...) })
+	if fold := m.foldsLocked(); len(waiting) > 0 {
+		m.lane.d.commits.add(m, func(c *Changes) {
+			c.Waiting = append(c.Waiting, waiting...)
+			c.Fold = c.Fold || fold
+		})
 	}
 }
 

@@ -125,6 +125,32 @@ func (o *memory) Due(m string, now time.Time, q dispatch.Query) (out []*dispatch
 	return out, next, false, nil
 }
 
+// Fold keeps the last one of an entry's creates.
+func (o *memory) Fold(m string, parked bool, attempted uint64, q dispatch.Query) (last uint64, gone int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if parked {
+		return 0, 0, nil
+	}
+	var left []*dispatch.Task
+	for i, t := range o.tasks[m] {
+		if t.Seq > q.After && t.Seq <= q.Last {
+			last = t.Seq
+		}
+		if t.Seq > attempted && blockedBy(t, o.tasks[m][i+1:]) {
+			gone++
+			continue
+		}
+		left = append(left, t)
+	}
+	o.tasks[m] = left
+	return last, gone, nil
+}
+
+func blockedBy(t *dispatch.Task, later []*dispatch.Task) bool {
+	return slices.ContainsFunc(later, func(l *dispatch.Task) bool { return l.UUID == t.UUID })
+}
+
 func (o *memory) Refill(m string) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -47,6 +47,8 @@ type module struct {
 	failing  int // tasks that have failed
 	setAside int // of those, tasks that wait for a decision
 
+	fold folding
+
 	halted map[*work]*time.Timer // tasks that stop the module
 	down   down
 	gaveUp bool // no more calls in this run
@@ -144,7 +146,7 @@ func (m *module) restingLocked() bool { return m.gaveUp || m.stoppedLocked() }
 
 // busyLocked tells whether there is work that can run now or is about to.
 func (m *module) busyLocked() bool {
-	if m.hasWorkLocked() || m.inFlight > 0 || m.loading {
+	if m.hasWorkLocked() || m.inFlight > 0 || m.loading || m.fold.on {
 		return true
 	}
 	if m.restingLocked() {

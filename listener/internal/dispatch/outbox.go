@@ -91,12 +91,16 @@ type Changes struct {
 	// Waiting tasks are parked: a parked one shares a key with each. If none does any
 	// more, they are due.
 	Waiting []*Task
+	// Fold folds, after all that, what the entries of Waiting have queued. Folded is set
+	// to the number of tasks that are gone by it.
+	Fold   bool
+	Folded int
 	// Handed, if not 0, is how far tasks of the outbox may be handed out from now on.
 	Handed uint64
 }
 
-// Outbox is the durable side of dispatching. Its errors are fatal. Load, Backlog, Due and
-// Refill of a module are called by one goroutine, the others beside it.
+// Outbox is the durable side of dispatching. Its errors are fatal. Load, Backlog, Due,
+// Fold and Refill of a module are called by one goroutine, the others beside it.
 type Outbox interface {
 	// Load returns tasks of live changes, in order. A blocked task blocks those after it
 	// that share a key. Before a task come those of the backlog that it has to wait for
@@ -113,6 +117,12 @@ type Outbox interface {
 	// than q.Last are left out: what they wait for may not be loaded yet. q.After is not
 	// used.
 	Due(module string, now time.Time, q Query) (tasks []*Task, next time.Time, more bool, err error)
+	// Fold folds what the entries of up to q.Limit tasks have queued and unattempted:
+	// of tasks of the outbox, or of the parked ones, with a seq from q.After to q.Last.
+	// Tasks of the outbox up to attempted and of the backlog up to q.Walked may have been
+	// attempted, and what is held. It returns the seq of the last task it looked at, 0 if
+	// there was none, and how many are gone.
+	Fold(module string, parked bool, attempted uint64, q Query) (last uint64, gone int, err error)
 	// Refill asks for tasks beyond those stored, from the module's walk; it returns
 	// false when there are none for now.
 	Refill(module string) (bool, error)

@@ -28,6 +28,8 @@ type ModuleStatus struct {
 	LastError string
 	// NextProbe is when a module that backs off makes its next call.
 	NextProbe time.Time
+	// Folded: the module is at its limit, and what it has queued was folded.
+	Folded bool
 	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
 	// of them has been running.
 	Stuck    int
@@ -52,6 +54,7 @@ func (m *module) statusLocked() ModuleStatus {
 	s := ModuleStatus{
 		Name: m.name, Queued: m.queued, InFlight: m.inFlight, Failing: m.failing, SetAside: m.setAside,
 		Calls: m.calls, Failures: m.failures, LastError: m.lastError, Stuck: m.stuck,
+		Folded: m.fold.folded || m.fold.on,
 	}
 	for _, w := range m.lane.at {
 		if w.stuck && w.module == m {
