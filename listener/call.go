@@ -41,7 +41,8 @@ type Call struct {
 	// same when a task is delivered again. Zero for steps without an entry
 	// (pre_run, post_run, initialize, clean).
 	Seq uint64
-	// Attempt counts the deliveries of this task since the daemon started, from 1.
+	// Attempt is 1 more than the number of failed calls for this task, over restarts of
+	// the daemon too; those that asked for a repetition ([RetryAfter]) do not count.
 	Attempt int
 	// Cause says why the call is made; empty for steps without an entry.
 	Cause Cause

@@ -169,6 +169,15 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		if m.WalkTotal > 0 && state == "walking" {
 			state = fmt.Sprintf("walking %d%%", min(100, 100*m.WalkDone/m.WalkTotal))
 		}
+		if !m.NextProbe.IsZero() {
+			state += " until " + m.NextProbe.Local().Format(time.TimeOnly)
+		}
+		if m.Folded {
+			state += ", folded"
+		}
+		if m.Stuck > 0 {
+			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", m.Name, state, m.Queued, m.InFlight, m.Failing, m.Calls, m.Failures, m.LastError)
 	}
 	return w.Flush()

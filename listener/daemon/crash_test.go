@@ -55,7 +55,7 @@ func (s *site) crashed() crashed {
 			if state == nil {
 				continue
 			}
-			tasks, err := tx.Tasks(state.Number, 0, math.MaxUint64, math.MaxInt)
+			tasks, err := owed(tx, state.Number)
 			if err != nil {
 				return err
 			}
@@ -66,6 +66,18 @@ func (s *site) crashed() crashed {
 		return nil
 	})
 	return c
+}
+
+// owed returns all tasks of the module.
+func owed(tx *store.Tx, module uint32) (out []store.Task, err error) {
+	for _, list := range []func(uint32, uint64, uint64, int) ([]store.Task, error){tx.Tasks, tx.Backlog, tx.ParkedTasks} {
+		tasks, err := list(module, 0, math.MaxUint64, math.MaxInt)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, tasks...)
+	}
+	return out, nil
 }
 
 // killedWithin kills the daemon after a random time of at most limit.

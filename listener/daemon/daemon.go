@@ -77,14 +77,15 @@ type Daemon struct {
 	log     *zap.Logger
 	started time.Time
 
-	store   *store.Store
-	mirror  atomic.Pointer[store.Store] // the same while Run has it open
-	router  *route.Router
-	sink    *sink
-	routed  []*route.Module
-	lanes   *dispatch.Dispatcher
-	shared  *shared.Store
-	orphans []string
+	store    *store.Store
+	mirror   atomic.Pointer[store.Store] // the same while Run has it open
+	router   *route.Router
+	sink     *sink
+	routed   []*route.Module
+	lanes    *dispatch.Dispatcher
+	shared   *shared.Store
+	orphans  []string
+	orphaned map[string]*orphan // by name
 
 	heldRefresh *heldRefresh
 
@@ -98,7 +99,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now()}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -316,7 +317,11 @@ func (d *Daemon) newRouter() error {
 		Base: d.config.LDAP.Base, Fingerprint: fingerprint(d.config.LDAP), Modules: append(orphans, d.routed...),
 		Parents: d.config.LDAP.Filter == config.DefaultFilter, Held: d.heldRefresh.held,
 		Limits: route.Limits{MaxDeletePercent: d.config.Guard.MaxDeletePercent, MinDeletes: uint64(d.config.Guard.MinDeletes)},
-		Queued: func(seq uint64, added map[string]int) { d.lanes.Queued(seq, added) },
+		Queued: func(seq uint64, added map[string]int) {
+			d.lanes.Queued(seq, added)
+			d.foldOrphans(added)
+		},
+		Room: func(ctx context.Context) error { return d.lanes.Room(ctx) },
 	})
 	return err
 }
@@ -344,6 +349,7 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			}
 			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
 			d.orphans = append(d.orphans, name)
+			d.orphaned[name] = &orphan{number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
 			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
 		}
 		return nil
@@ -384,7 +390,12 @@ func closeHandlers(handlers []listener.Handler) error {
 }
 
 func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
-	box := &outbox{store: d.store, router: d.router, modules: map[string]*route.Module{}}
+	if err := d.hastenRetries(); err != nil {
+		return err
+	}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}}
+	routed := map[string]*route.Module{}
+	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
 	seq := uint64(0)
 	err := d.store.View(func(tx *store.Tx) error {
@@ -394,11 +405,15 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 			if err != nil {
 				return err
 			}
-			box.modules[m.Name] = d.routed[i]
+			routed[m.Name], box.numbers[m.Name], box.attrs[m.Name] = d.routed[i], state.Number, m.Spec.Attributes
+			failed, setAside, err := tx.CountFailures(state.Number)
+			if err != nil {
+				return err
+			}
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
-				Steps:    dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
-				Queued:   tx.CountTasks(state.Number),
+				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number),
 				Settings: d.settings(&m),
 			})
 		}
@@ -414,10 +429,11 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 func (d *Daemon) settings(m *config.Module) dispatch.Settings {
 	s := dispatch.Settings{
 		QuietPeriod: m.QuietPeriod, PostRunMaxDelay: m.PostRunMaxDelay, Timeout: m.Timeout,
-		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts,
+		RetryMin: m.Retry.Min, RetryMax: m.Retry.Max, MaxAttempts: m.Retry.MaxAttempts, StopOnError: m.StopOnError,
+		Latest: m.Latest, MaxTasks: m.MaxTasks, Stall: m.Stall,
 	}
 	if d.opts.Once {
-		s.MaxAttempts = m.Retry.OnceAttempts
+		s.OnceAttempts = m.Retry.OnceAttempts
 	}
 	return s
 }

@@ -1,9 +1,14 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/dispatch"
-	"github.com/listenerd/listenerd/listener/internal/route"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
@@ -11,43 +16,157 @@ import (
 // outbox is the dispatcher's view of the store.
 type outbox struct {
 	store   *store.Store
-	router  *route.Router
-	modules map[string]*route.Module
+	numbers map[string]uint32 // of the modules
+	refill  func(module string) (bool, error)
+	attrs   map[string][]string // that the modules want to hear of; none: all
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
 
 // Load implements [dispatch.Outbox].
-func (o *outbox) Load(name string, after, last uint64, limit, size int) ([]*dispatch.Task, error) {
-	var out []*dispatch.Task
-	err := o.store.View(func(tx *store.Tx) error {
-		rows, err := tx.Tasks(o.modules[name].Number(), after, last, limit)
+func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
+	module := o.numbers[name]
+	err = o.store.View(func(tx *store.Tx) error {
+		rows, err := tx.Tasks(module, q.After, q.Last, q.Limit)
 		if err != nil {
 			return err
 		}
-		out = make([]*dispatch.Task, 0, len(rows))
-		for i := range rows {
-			t, err := loadTask(tx, &rows[i])
-			if err != nil {
-				return err
-			}
-			out = append(out, t)
-			if size -= t.Size; size <= 0 {
-				break
-			}
-		}
-		return nil
+		out, err = newReading(tx, module, &q).all(rows)
+		return err
 	})
 	return out, err
 }
 
+// Backlog implements [dispatch.Outbox].
+func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, beyond bool, err error) {
+	module := o.numbers[name]
+	err = o.store.View(func(tx *store.Tx) error {
+		for {
+			rows, err := tx.Backlog(module, q.After, q.Last, q.Limit)
+			if err != nil || len(rows) == 0 {
+				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
+				return err
+			}
+			if out, err = newReading(tx, module, &q).all(rows); err != nil || len(out) > 0 {
+				return err
+			}
+			q.After = rows[len(rows)-1].Seq // the dispatcher has all of these
+		}
+	})
+	return out, beyond, err
+}
+
+// Due implements [dispatch.Outbox].
+func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
+	module := o.numbers[name]
+	err = o.store.View(func(tx *store.Tx) error {
+		r := newReading(tx, module, &q)
+		at := int64(0)
+		at, more, err = tx.Due(module, now.UnixNano(), q.Last, func(seq uint64) store.Held { return store.Held(q.Held(seq)) }, r.add)
+		if at > 0 {
+			next = time.Unix(0, at)
+		}
+		out = r.tasks
+		return err
+	})
+	return out, next, more, err
+}
+
+// reading collects the tasks for one query.
+type reading struct {
+	tx      *store.Tx
+	module  uint32
+	q       *dispatch.Query
+	tasks   []*dispatch.Task
+	found   map[uint64]bool // of the backlog
+	blocked map[string]bool // by tasks that are blocked themselves
+	parked  bool            // there are parked tasks
+	left    int             // of the limit
+	size    int             // that is left
+}
+
+func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
+	return &reading{
+		tx: tx, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.HasParked(module),
+		left: q.Limit, size: q.Size,
+	}
+}
+
+func (r *reading) all(rows []store.Task) ([]*dispatch.Task, error) {
+	r.tasks = make([]*dispatch.Task, 0, len(rows))
+	for i := range rows {
+		if more, err := r.add(&rows[i]); err != nil || !more {
+			return r.tasks, err
+		}
+	}
+	return r.tasks, nil
+}
+
+// add adds a task behind what it has to wait for in the backlog, unless that has it or
+// the dispatcher has. It tells whether there is room for more.
+func (r *reading) add(row *store.Task) (more bool, err error) {
+	if row.Place == store.InBacklog && r.loaded(row.Seq) {
+		return true, nil
+	}
+	t, err := loadTask(r.tx, row)
+	if err != nil {
+		return false, err
+	}
+	if r.tx.HasBacklog(r.module, r.q.Walked, row.Seq) {
+		ahead, err := r.tx.Ahead(row, t.Keys, r.q.Tree, r.loaded)
+		if err != nil {
+			return false, err
+		}
+		for i := range ahead {
+			first, err := loadTask(r.tx, &ahead[i])
+			if err != nil {
+				return false, err
+			}
+			r.take(first)
+		}
+	}
+	r.take(t)
+	r.left--
+	r.size -= t.Size
+	return r.left > 0 && r.size > 0, nil
+}
+
+// loaded tells whether the dispatcher has a task of the backlog.
+func (r *reading) loaded(seq uint64) bool {
+	return seq <= r.q.Walked || r.found[seq] || r.q.Held(seq) != dispatch.NotHeld
+}
+
+func (r *reading) take(t *dispatch.Task) {
+	r.tasks = append(r.tasks, t)
+	if t.Walk {
+		r.found[t.Seq] = true
+	}
+	if t.Parked {
+		return
+	}
+	if r.parked && r.tx.IsBlocked(r.module, t.Seq, t.Keys) || len(r.blocked) > 0 && slices.ContainsFunc(t.Keys, func(k string) bool { return r.blocked[k] }) {
+		t.Blocked = true
+		for _, k := range t.Keys {
+			r.blocked[k] = true
+		}
+	}
+}
+
 func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
 	t := &dispatch.Task{Seq: row.Seq, Kind: row.Kind, Cause: row.Cause, Keys: make([]string, 0, 3), Ref: row}
-	var err error
+	t.Parked, t.Walk = row.Place == store.InParked, row.Place == store.InBacklog
+	f, err := tx.Failure(row.Module, row.Seq)
+	if err != nil {
+		return nil, err
+	}
+	t.Failure = (*dispatch.Failure)(f)
 	if t.Old, err = loadEntry(tx, t, row.ID, row.Old); err != nil {
 		return nil, err
 	}
-	t.New, err = loadEntry(tx, t, row.ID, row.New)
+	if t.New, err = loadEntry(tx, t, row.ID, row.New); t.New != nil {
+		above, _ := schema.ParentKey([]byte(t.Keys[len(t.Keys)-1]))
+		t.Above = string(above)
+	}
 	return t, err
 }
 
@@ -69,21 +188,146 @@ func loadEntry(tx *store.Tx, t *dispatch.Task, id, version uint64) (*listener.En
 }
 
 // Refill implements [dispatch.Outbox].
-func (o *outbox) Refill(name string) (bool, error) { return o.router.Step(o.modules[name]) }
+func (o *outbox) Refill(name string) (bool, error) { return o.refill(name) }
 
-// Ack implements [dispatch.Outbox].
-func (o *outbox) Ack(done map[string][]*dispatch.Task) error {
+// Fold implements [dispatch.Outbox].
+func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Query) (last uint64, gone int, err error) {
+	module := o.numbers[name]
+	ids := map[uint64]bool{}
+	err = o.store.View(func(tx *store.Tx) error { // most often there is nothing to write
+		list := tx.Tasks
+		if parked {
+			list = tx.ParkedTasks
+		}
+		rows, err := list(module, q.After, q.Last, q.Limit)
+		for i := range rows {
+			last = rows[i].Seq
+			if id := rows[i].ID; !ids[id] && tx.Repeats(module, id) {
+				ids[id] = true
+			}
+		}
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return last, 0, err
+	}
+	f := o.folding(name)
+	f.Loaded, f.Walked = attempted, q.Walked
+	if q.Held != nil {
+		f.Held = func(seq uint64) store.Held { return store.Held(q.Held(seq)) }
+	}
+	err = o.store.Update(func(tx *store.Tx) error {
+		gone = 0
+		for id := range ids {
+			n, err := tx.Fold(f, id)
+			if err != nil {
+				return err
+			}
+			gone += n
+		}
+		return nil
+	})
+	return last, gone, err
+}
+
+// folding returns how the module's tasks are folded.
+func (o *outbox) folding(name string) *store.Folding {
+	return &store.Folding{
+		Module: o.numbers[name],
+		Same: func(old, new *store.Record) (bool, error) {
+			if old.DN != new.DN {
+				return false, nil
+			}
+			a, err := old.View()
+			if err != nil {
+				return false, err
+			}
+			b, err := new.View()
+			return err == nil && !listener.Changed(a, b, o.attrs[name]...), err
+		},
+	}
+}
+
+// Commit implements [dispatch.Outbox].
+func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	return o.store.Update(func(tx *store.Tx) error {
-		for _, tasks := range done {
-			for _, t := range tasks {
-				if err := tx.RemoveTask(t.Ref.(*store.Task)); err != nil {
-					return err
-				}
+		for name, c := range changes {
+			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
+				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
 		return nil
 	})
 }
+
+func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
+	freed := map[uint64]struct{}{}
+	free := func(row *store.Task) error {
+		keys, err := tx.Hashes(row)
+		for _, k := range keys {
+			freed[k] = struct{}{}
+		}
+		return err
+	}
+	for _, t := range c.Done {
+		row := rowOf(t)
+		if row.Place == store.InParked {
+			if err := free(row); err != nil {
+				return err
+			}
+		}
+		if err := tx.RemoveTask(row); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.Failed {
+		if err := errors.Join(tx.Park(rowOf(t), t.Keys), tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure))); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.Stopped {
+		if err := tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure)); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.Waiting {
+		if err := tx.Park(rowOf(t), t.Keys); err != nil {
+			return err
+		}
+		if err := free(rowOf(t)); err != nil { // what blocked it may be gone by now
+			return err
+		}
+	}
+	if err := tx.Release(module, freed); err != nil || c.Handed == 0 {
+		return err
+	}
+	return tx.SetMark(module, c.Handed)
+}
+
+// foldWaiting folds what waits for failed tasks.
+func (o *outbox) foldWaiting(tx *store.Tx, name string, c *dispatch.Changes) error {
+	if c.Folded = 0; !c.Fold {
+		return nil
+	}
+	f := o.folding(name)
+	f.ParkedOnly = true
+	done := map[uint64]bool{}
+	for _, t := range c.Waiting {
+		id := rowOf(t).ID
+		if done[id] {
+			continue
+		}
+		done[id] = true
+		gone, err := tx.Fold(f, id)
+		if err != nil {
+			return err
+		}
+		c.Folded += gone
+	}
+	return nil
+}
+
+func rowOf(t *dispatch.Task) *store.Task { return t.Ref.(*store.Task) }
 
 // Update implements [dispatch.Outbox].
 func (o *outbox) Update(name string, steps dispatch.Steps) error {

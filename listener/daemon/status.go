@@ -68,6 +68,7 @@ func (d *Daemon) status() (admin.Status, error) {
 		out := admin.ModuleStatus{
 			Name: m.Name, Module: registered[m.Name], State: m.State, Queued: m.Queued, InFlight: m.InFlight,
 			Failing: m.Failing, SetAside: m.SetAside, Calls: m.Calls, Failures: m.Failures, LastError: m.LastError,
+			NextProbe: m.NextProbe, Stuck: m.Stuck, Folded: m.Folded, StuckFor: m.StuckFor.Seconds(),
 		}
 		if w := walks[m.Name]; w != nil {
 			out.WalkDone, out.WalkTotal = w.Done, s.Entries

@@ -96,15 +96,15 @@ type ModuleStatus struct {
 	Name   string `json:"name"`
 	Module string `json:"module"`
 	// State is waiting (for the mirror to be filled), initializing, walking, held (the
-	// removes of its walk are), running, failing, idle or orphaned (no longer in the
-	// configuration).
+	// removes of its walk are), running, failing, backing off, stopped, stuck, idle or
+	// orphaned (no longer in the configuration).
 	State string `json:"state"`
 	// Queued counts the calls owed, with those in flight and failing.
 	Queued int `json:"queued"`
 	// InFlight counts the calls that run now.
 	InFlight int `json:"in_flight"`
-	// Failing counts the entries whose call failed; SetAside those of them that are
-	// not repeated before the next start.
+	// Failing counts the entries whose call failed; SetAside those of them that wait for
+	// a decision.
 	Failing  int `json:"failing"`
 	SetAside int `json:"set_aside"`
 	// Calls and Failures count the calls that succeeded and failed since the start.
@@ -112,6 +112,14 @@ type ModuleStatus struct {
 	Failures uint64 `json:"failures"`
 	// LastError is that of the last failed call.
 	LastError string `json:"last_error,omitempty"`
+	// NextProbe is when a module that backs off makes its next call.
+	NextProbe time.Time `json:"next_probe,omitzero"`
+	// Folded: the module is at its limit of queued calls, and they were folded.
+	Folded bool `json:"folded,omitempty"`
+	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
+	// of them has been running, in seconds.
+	Stuck    int     `json:"stuck,omitempty"`
+	StuckFor float64 `json:"stuck_for,omitempty"`
 	// WalkDone and WalkTotal tell how far a walk through the mirror has come.
 	WalkDone  uint64 `json:"walk_done,omitempty"`
 	WalkTotal uint64 `json:"walk_total,omitempty"`

@@ -23,6 +23,7 @@ const (
 	DefaultRetryMin        = time.Second
 	DefaultRetryMax        = 5 * time.Minute
 	DefaultOnceAttempts    = 3
+	DefaultMaxTasks        = 1_000_000
 	DefaultSharedTimeout   = time.Second
 
 	DefaultMaxDeletePercent = 20
@@ -154,6 +155,18 @@ type Module struct {
 	Timeout time.Duration
 	// Retry says how failed calls are repeated.
 	Retry Retry
+	// StopOnError (on_error: stop) halts the module at a failed call until it succeeds
+	// or is decided on. Default false (on_error: set_aside): other entries go on.
+	StopOnError bool
+	// Latest (delivery: latest) makes one call of what is queued and unattempted for an
+	// entry. Default false (delivery: every): each change is a call.
+	Latest bool
+	// MaxTasks is how many calls may be queued, at least 1; the transaction that exceeds
+	// it is completed. Default 1,000,000.
+	MaxTasks int
+	// Stall (on_full: stall) stops reading from the provider at MaxTasks. Default false
+	// (on_full: fold): what is queued is folded as with Latest.
+	Stall bool
 	// Instance is the module with its own configuration, ready to be opened. Its
 	// Spec is the one before the overrides; use the field Spec.
 	Instance listener.Instance

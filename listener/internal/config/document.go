@@ -96,6 +96,10 @@ type moduleSection struct {
 	PostRunMaxDelay   given[time.Duration]   `yaml:"post_run_max_delay"`
 	Timeout           given[time.Duration]   `yaml:"timeout"`
 	Retry             given[retrySection]    `yaml:"retry"`
+	OnError           given[string]          `yaml:"on_error"`
+	Delivery          given[string]          `yaml:"delivery"`
+	OnFull            given[string]          `yaml:"on_full"`
+	MaxTasks          given[int]             `yaml:"max_tasks"`
 	Config            given[yaml.Node]       `yaml:"config"`
 }
 

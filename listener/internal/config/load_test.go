@@ -156,6 +156,7 @@ func TestDefaults(t *testing.T) {
 			QuietPeriod:     15 * time.Second,
 			PostRunMaxDelay: 5 * time.Minute,
 			Retry:           config.Retry{Min: time.Second, Max: 5 * time.Minute, OnceAttempts: 3},
+			MaxTasks:        1_000_000,
 			Line:            2,
 		}},
 	}
@@ -219,7 +220,7 @@ modules:
 		Name: "people", Registered: "pool", Line: 13,
 		Spec:        listener.Spec{Name: "pool", LDAPFilter: "(cn=*)", Attributes: []string{"cn", "sn"}, Priority: -50, RunAsynchronously: true, Parallelism: -2},
 		QuietPeriod: 0, PostRunMaxDelay: time.Hour, Timeout: 10 * time.Second,
-		Retry: config.Retry{Min: 2 * time.Second, Max: 2 * time.Second, MaxAttempts: 5, OnceAttempts: 1},
+		Retry: config.Retry{Min: 2 * time.Second, Max: 2 * time.Second, MaxAttempts: 5, OnceAttempts: 1}, MaxTasks: 1_000_000,
 	}, {
 		Name: "quiet", Registered: "pool", Line: 23,
 		Spec: listener.Spec{Name: "pool", LDAPFilter: "(uid=*)", Parallelism: 1},
@@ -233,6 +234,7 @@ modules:
 	for i := range want[1:] {
 		want[i+1].QuietPeriod, want[i+1].PostRunMaxDelay = 15*time.Second, 5*time.Minute
 		want[i+1].Retry = config.Retry{Min: time.Second, Max: 5 * time.Minute, OnceAttempts: 3}
+		want[i+1].MaxTasks = 1_000_000
 	}
 	for i := range c.Modules {
 		c.Modules[i].Instance = listener.Instance{}
@@ -373,5 +375,21 @@ func TestShared(t *testing.T) {
 	_, err = config.Load(write(t, minimal+"shared:\n  memcached: [localhost, '::1:1', 'h:1', 'h:1']\n"), registered(), nil)
 	if err == nil || strings.Count(err.Error(), "write host:port") != 2 || !strings.Contains(err.Error(), "h:1 is listed twice") {
 		t.Errorf("servers: %v", err)
+	}
+}
+
+func TestWhatAFailureAndAFullQueueDo(t *testing.T) {
+	c, err := config.Load(write(t, minimal+"modules:\n  - {name: pool, on_error: stop, delivery: latest, on_full: stall, max_tasks: 7}\n"), registered(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := c.Modules[0]; !m.StopOnError || !m.Latest || !m.Stall || m.MaxTasks != 7 {
+		t.Errorf("module %+v", m)
+	}
+	_, err = config.Load(write(t, minimal+"modules:\n  - name: pool\n    on_error: skip\n    delivery: some\n    on_full: drop\n    max_tasks: 0\n"), registered(), nil)
+	for _, want := range []string{"modules.on_error: \"skip\" is", "modules.delivery: \"some\" is", "modules.on_full: \"drop\" is", "modules.max_tasks: want 1 or more, have 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in %v", want, err)
+		}
 	}
 }

@@ -30,8 +30,15 @@ func (l *loader) module(entry given[moduleSection]) Module {
 		PostRunMaxDelay: l.positive("modules.post_run_max_delay", s.PostRunMaxDelay, DefaultPostRunMaxDelay),
 		Timeout:         l.notNegative("modules.timeout", s.Timeout, 0),
 		Retry:           l.retry(s.Retry.Value),
+		StopOnError:     s.OnError.or("set_aside") == "stop",
+		Latest:          s.Delivery.or("every") == "latest",
+		Stall:           s.OnFull.or("fold") == "stall",
+		MaxTasks:        l.atLeast(1, "modules.max_tasks", s.MaxTasks, DefaultMaxTasks),
 		Line:            entry.Line,
 	}
+	l.oneOf("modules.delivery", s.Delivery, "every", "latest")
+	l.oneOf("modules.on_full", s.OnFull, "fold", "stall")
+	l.oneOf("modules.on_error", s.OnError, "set_aside", "stop")
 	l.instanceName(entry)
 	registered, ok := l.lookUp(s)
 	if !ok {

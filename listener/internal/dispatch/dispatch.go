@@ -4,14 +4,21 @@
 //
 // A lane is a number of workers for some modules. All synchronous modules share one
 // lane with one worker: calls are made one at a time, in the order of the changes and
-// for one change by (priority, name). Each asynchronous module has a lane of its own
+// for one change by (priority, name). Live calls go before retries and walks, which get
+// every fourth call, in turn over the modules; so do live calls of a module that is
+// behind the others. Each asynchronous module has a lane of its own
 // with as many workers as its parallelism.
 //
 // # Order
 //
 // Within a module a task waits for every earlier one that has its entry, or its old
-// or new name. A task that fails keeps its place: it and what waits for it go on at
-// its retry, everything else goes ahead.
+// or new name. A task that fails is parked: it and what waits for it leave the window
+// for the disk, and everything else goes ahead. Its retry, and after that what waited,
+// come back through a window of their own, so that neither the number of failing
+// entries nor the length of their queues costs memory.
+//
+// When ten different entries of a module fail in a row, what it works on is taken to be
+// down: the module backs off as a whole and makes one call at a time until one succeeds.
 //
 // # Steps
 //
@@ -26,15 +33,14 @@
 //
 // A task leaves the outbox in a transaction after its handler returned nil. Later
 // tasks of the entry need not wait for that: after a crash the unacknowledged calls
-// of an entry are a contiguous suffix, and are repeated in their order.
+// of an entry are a contiguous suffix, and are repeated in their order. All that is
+// known of a failure is in the transaction that parks the task. A mark, written ahead,
+// tells after a crash which tasks may have been handed out.
 package dispatch
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,45 +49,6 @@ import (
 	"github.com/listenerd/listenerd/listener"
 )
 
-// Task is one call owed to a module, with its entries.
-type Task struct {
-	Seq   uint64
-	Kind  listener.Kind
-	Cause listener.Cause
-	UUID  listener.UUID
-	// Old and New are the entries; nil where the kind of call has none.
-	Old, New *listener.Entry
-	// Keys are the entry and its normalized names: what orders the task.
-	Keys []string
-	// Size is about how many bytes of memory the task takes.
-	Size int
-	// Ref is the outbox's own.
-	Ref any
-}
-
-// Outbox is the durable side of dispatching. Its errors are fatal.
-type Outbox interface {
-	// Load returns the tasks of the module with a seq greater than after and not
-	// greater than last, in order: at most limit, and no further one when they take
-	// size bytes.
-	Load(module string, after, last uint64, limit, size int) ([]*Task, error)
-	// Refill asks for tasks beyond those stored, from the module's walk; it returns
-	// false when there are none for now.
-	Refill(module string) (bool, error)
-	// Ack removes tasks that are done, by module.
-	Ack(done map[string][]*Task) error
-	// Update changes the module's stored state of its steps.
-	Update(module string, steps Steps) error
-}
-
-// Steps is what is stored of a module's steps.
-type Steps struct {
-	// Initialized: initialize succeeded.
-	Initialized bool
-	// PostRunOwed: there may have been calls since the last post_run.
-	PostRunOwed bool
-}
-
 // Module is a module to dispatch to.
 type Module struct {
 	Name     string
@@ -89,9 +56,11 @@ type Module struct {
 	Workers  int // of an asynchronous module
 	Handler  listener.Handler
 	Log      *zap.Logger
-	Steps    Steps // as stored
-	Queued   int   // tasks in the outbox at start
-	Walking  bool  // tasks may come by Refill
+	Steps    Steps  // as stored
+	Queued   int    // tasks owed at start, with those parked
+	Failed   int    // of those, tasks that have failed
+	SetAside int    // of those, tasks that wait for a decision
+	Handed   uint64 // how far tasks of the outbox may have been handed out, as stored
 	Settings Settings
 }
 
@@ -101,6 +70,17 @@ type Settings struct {
 	Timeout                      time.Duration // of one call; 0: none
 	RetryMin, RetryMax           time.Duration
 	MaxAttempts                  int // 0: unlimited
+	// OnceAttempts is after how many attempts in this run an entry is left to the
+	// next run; 0: this one does not end by itself.
+	OnceAttempts int
+	// Latest: what is queued and unattempted for an entry becomes one call.
+	Latest bool
+	// MaxTasks is how many tasks may be queued until they are folded, or with Stall
+	// [Dispatcher.Room] waits; 0: any number.
+	MaxTasks int
+	Stall    bool
+	// StopOnError: a failed call halts the module until it succeeds or is decided on.
+	StopOnError bool
 }
 
 // Config of a Dispatcher.
@@ -119,7 +99,9 @@ type Dispatcher struct {
 	Config
 	modules map[string]*module
 	lanes   []*lane
-	acks    *acker
+	commits *committer
+	run     int64          // names this run
+	running sync.WaitGroup // loaders and workers
 
 	calls    context.Context // of all calls; ends with ErrStopping at shutdown
 	stopCall context.CancelCauseFunc
@@ -129,14 +111,14 @@ type Dispatcher struct {
 
 // New returns a dispatcher for the modules. Nothing is called before Run.
 func New(c Config, modules []Module) *Dispatcher {
-	d := &Dispatcher{Config: c, modules: map[string]*module{}, failed: make(chan error, 1)}
+	d := &Dispatcher{Config: c, modules: map[string]*module{}, failed: make(chan error, 1), run: time.Now().UnixNano()}
 	d.calls, d.stopCall = context.WithCancelCause(context.Background())
-	d.acks = newAcker(d)
-	sync := newLane(d, 1)
+	d.commits = newCommitter(d)
+	sync := newLane(d, 1, true)
 	for _, m := range modules {
 		l := sync
 		if m.Spec.RunAsynchronously {
-			l = newLane(d, max(m.Workers, 1))
+			l = newLane(d, max(m.Workers, 1), false)
 			d.lanes = append(d.lanes, l)
 		}
 		d.modules[m.Name] = l.add(m)
@@ -159,7 +141,10 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 			if n, ok := added[m.name]; ok {
 				m.queued += n
 				m.more = true
-				m.settled = false
+				m.fillLocked()
+				if n == 0 || !m.settled { // else there is no walk
+					m.walkMore, m.settled = true, false
+				}
 				l.load.Signal()
 			}
 		}
@@ -171,12 +156,12 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 // those in flight get ShutdownTimeout, and post_run is called where it is owed. It
 // returns nil, or the error of the outbox that ended it.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	var running, acking sync.WaitGroup
-	acking.Go(d.acks.run)
+	var acking sync.WaitGroup
+	acking.Go(d.commits.run)
 	for _, l := range d.lanes {
-		running.Go(l.runLoader)
+		d.running.Go(l.runLoader)
 		for range l.workers {
-			running.Go(l.runWorker)
+			d.running.Go(l.runWorker)
 		}
 	}
 	var fatal error
@@ -189,8 +174,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		l.stop(fatal != nil)
 	}
 	go func() { // ends when the last handler returns
-		running.Wait()
-		d.acks.stop()
+		d.running.Wait()
+		d.commits.stop()
 		acking.Wait()
 		close(ended)
 	}()
@@ -204,7 +189,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		for _, name := range d.inFlight() {
 			d.Log.Warn("a call did not return in time and is left behind; it will be repeated after the next start", zap.String("module", name))
 		}
-		d.acks.stop()
+		d.commits.stop()
 		acking.Wait()
 	}
 	d.stopCall(listener.ErrStopping)
@@ -260,42 +245,6 @@ func (d *Dispatcher) Settle(ctx context.Context) error {
 	return nil
 }
 
-// ModuleStatus is what is to be known of a module at a moment.
-type ModuleStatus struct {
-	Name string
-	// State is initializing, walking, running, idle or failing.
-	State string
-	// Queued counts the calls owed, including those in flight and failing.
-	Queued int
-	// InFlight counts the calls that run now.
-	InFlight int
-	// Failing counts the entries whose call failed and that wait for a retry or were
-	// set aside.
-	Failing int
-	// SetAside counts those of them that are not retried.
-	SetAside int
-	// Calls counts the calls that succeeded since the start.
-	Calls uint64
-	// Failures counts the calls that failed since the start.
-	Failures uint64
-	// LastError is the last failed call's error, and what it was for.
-	LastError string
-}
-
-// Status returns the modules' states, by name.
-func (d *Dispatcher) Status() []ModuleStatus {
-	var out []ModuleStatus
-	for _, l := range d.lanes {
-		l.mu.Lock()
-		for _, m := range l.modules {
-			out = append(out, m.statusLocked())
-		}
-		l.mu.Unlock()
-	}
-	slices.SortFunc(out, func(a, b ModuleStatus) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
 // Owed returns the number of calls that are not acknowledged, and the modules whose
 // post_run is owed.
 func (d *Dispatcher) Owed() (calls int, steps []string) {
@@ -310,16 +259,4 @@ func (d *Dispatcher) Owed() (calls int, steps []string) {
 		l.mu.Unlock()
 	}
 	return calls, steps
-}
-
-// call is one invocation of a handler's method, with panics turned into errors.
-func (d *Dispatcher) call(m *module, info *listener.Call, f func(context.Context) error) (err error) {
-	ctx := listener.WithCall(d.calls, info)
-	if m.Settings.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, m.Settings.Timeout, fmt.Errorf("timeout of %v", m.Settings.Timeout))
-		defer cancel()
-	}
-	defer recoverPanic(&err)
-	return f(ctx)
 }

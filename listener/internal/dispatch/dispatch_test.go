@@ -17,77 +17,6 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/dispatch"
 )
 
-// memory is an outbox in memory.
-type memory struct {
-	mu    sync.Mutex
-	tasks map[string][]*dispatch.Task
-	walk  map[string][]*dispatch.Task // what Refill moves over, a task at a time
-	steps map[string]dispatch.Steps
-	fail  error // of Ack
-}
-
-func newMemory() *memory {
-	return &memory{tasks: map[string][]*dispatch.Task{}, walk: map[string][]*dispatch.Task{}, steps: map[string]dispatch.Steps{}}
-}
-
-func (o *memory) Load(m string, after, last uint64, limit, size int) ([]*dispatch.Task, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var out []*dispatch.Task
-	for _, t := range o.tasks[m] {
-		if t.Seq > after && t.Seq <= last && len(out) < limit && size > 0 {
-			c := *t
-			out = append(out, &c)
-			size -= t.Size
-		}
-	}
-	return out, nil
-}
-
-func (o *memory) Refill(m string) (bool, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.walk[m]) == 0 {
-		return false, nil
-	}
-	o.tasks[m] = append(o.tasks[m], o.walk[m][0])
-	o.walk[m] = o.walk[m][1:]
-	return true, nil
-}
-
-func (o *memory) Ack(done map[string][]*dispatch.Task) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.fail != nil {
-		return o.fail
-	}
-	for m, tasks := range done {
-		for _, t := range tasks {
-			o.tasks[m] = slices.DeleteFunc(o.tasks[m], func(left *dispatch.Task) bool { return left.Seq == t.Seq })
-		}
-	}
-	return nil
-}
-
-func (o *memory) Update(m string, s dispatch.Steps) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.steps[m] = s
-	return nil
-}
-
-func (o *memory) add(m string, tasks ...*dispatch.Task) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.tasks[m] = append(o.tasks[m], tasks...)
-}
-
-func (o *memory) left(m string) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.tasks[m])
-}
-
 // create returns a task for the entry that the name stands for.
 func create(seq uint64, name string) *dispatch.Task {
 	e := listener.NewEntry(listener.UUID{name[0]}, "uid="+name)
@@ -167,10 +96,16 @@ func async(workers int) func(*dispatch.Module) {
 // start runs a dispatcher inside a synctest bubble; stop ends it and returns Run's error.
 func start(t *testing.T, box *memory, modules ...dispatch.Module) (d *dispatch.Dispatcher, stop func() error) {
 	t.Helper()
+	return startAt(t, box, 10_000, modules...)
+}
+
+// startAt is start when the outbox has tasks up to seq.
+func startAt(t *testing.T, box *memory, seq uint64, modules ...dispatch.Module) (d *dispatch.Dispatcher, stop func() error) {
+	t.Helper()
 	for i := range modules {
-		modules[i].Queued = len(box.tasks[modules[i].Name])
+		modules[i].Queued = box.left(modules[i].Name)
 	}
-	d = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: 30 * time.Second, Seq: 10_000, Log: zap.NewNop()}, modules)
+	d = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: 30 * time.Second, Seq: seq, Log: zap.NewNop()}, modules)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
@@ -702,15 +637,26 @@ func BenchmarkNoOp(b *testing.B) {
 // endless is an outbox of b.N tasks of different entries.
 type endless struct{ left int }
 
-func (o *endless) Load(_ string, after, _ uint64, limit, _ int) ([]*dispatch.Task, error) {
+func (o *endless) Load(_ string, q dispatch.Query) ([]*dispatch.Task, error) {
 	var out []*dispatch.Task
-	for range min(limit, o.left) {
-		after++
+	seq := q.After
+	for range min(q.Limit, o.left) {
+		seq++
 		o.left--
-		out = append(out, &dispatch.Task{Seq: after, Kind: listener.KindCreate, Keys: []string{fmt.Sprint(after)}, Size: 1000})
+		out = append(out, &dispatch.Task{Seq: seq, Kind: listener.KindCreate, Keys: []string{fmt.Sprint(seq)}, Size: 1000})
 	}
 	return out, nil
 }
-func (o *endless) Refill(string) (bool, error)           { return false, nil }
-func (o *endless) Ack(map[string][]*dispatch.Task) error { return nil }
-func (o *endless) Update(string, dispatch.Steps) error   { return nil }
+
+func (o *endless) Backlog(string, dispatch.Query) ([]*dispatch.Task, bool, error) {
+	return nil, false, nil
+}
+
+func (o *endless) Due(string, time.Time, dispatch.Query) ([]*dispatch.Task, time.Time, bool, error) {
+	return nil, time.Time{}, false, nil
+}
+func (o *endless) Fold(string, bool, uint64, dispatch.Query) (uint64, int, error) { return 0, 0, nil }
+
+func (o *endless) Refill(string) (bool, error)               { return false, nil }
+func (o *endless) Commit(map[string]*dispatch.Changes) error { return nil }
+func (o *endless) Update(string, dispatch.Steps) error       { return nil }

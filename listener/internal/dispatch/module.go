@@ -1,57 +1,57 @@
 package dispatch
 
 import (
-	"container/heap"
-	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"runtime/debug"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/keyqueue"
 )
 
-// The window of tasks that a module holds in memory.
-const (
-	windowTasks = 2_000
-	windowBytes = 8 << 20
-)
-
-type item = keyqueue.Item[string, *work]
-
-// work is a task in memory.
-type work struct {
-	*Task
-	item     *item
-	attempts int
-	err      error       // of the last attempt
-	timer    *time.Timer // of the retry
-	setAside bool
-}
-
 // module is the state of one module in its lane, whose mutex guards it.
 type module struct {
 	Module
-	name string
-	lane *lane
+	name  string
+	lane  *lane
+	index int // in the lane
 
-	queue *keyqueue.Queue[string, *work]
-	ready readyHeap
+	queue   *keyqueue.Queue[string, *work]
+	ready   [streams]readyHeap
+	windows [streams]window
+	held    map[uint64]Held // tasks in the window: the parked ones as they were when they were loaded, and of the backlog
 
-	loaded  uint64 // seq of the last task read from the outbox
-	more    bool   // the outbox may have tasks after that
-	loading bool
-	settled bool // Refill had nothing
+	loaded   uint64 // seq of the last task read from the outbox
+	walked   uint64 // seq of the last task read from the backlog in its turn
+	passed   uint64 // up to this seq nothing is in the outbox that was not loaded
+	handed   uint64 // durable: tasks of the outbox may be handed out up to this seq
+	more     bool   // the outbox may have tasks after loaded
+	walkMore bool   // the backlog may have tasks after walked and up to passed
+	beyond   bool   // it has some after passed
+	dueMore  bool   // parked tasks may be due
+	loading  bool   // the loader reads
+	settled  bool   // Refill had nothing
 
-	queued   int // in the outbox
-	held     int // in memory, including those done but not yet acknowledged
-	bytes    int // of those
+	turn  stream // that was loaded from last
+	other stream // of the last call that was not live
+
+	nextDue  time.Time // when a parked task becomes due
+	dueTimer *time.Timer
+
+	blocking    map[string]int // keys of tasks that are about to be parked
+	committed   []*Changes     // while the loader reads: what has become durable
+	withdrawn   []*Task        // while the loader reads: parked tasks that left the window
+	uncommitted int            // tasks that failed, wait or were parked, and whose change is not yet stored
+
+	queued   int // owed
 	inFlight int
-	failing  map[*work]struct{}
+	stuck    int // calls that ignore their timeout
+	failing  int // tasks that have failed
+	setAside int // of those, tasks that wait for a decision
+
+	fold folding
+
+	halted map[*work]*time.Timer // tasks that stop the module
+	down   down
+	gaveUp bool // no more calls in this run
 
 	steps     Steps
 	prepared  bool          // pre_run is through
@@ -67,35 +67,37 @@ type module struct {
 	lastError       string
 }
 
-// readyHeap orders the tasks that may run by seq.
-type readyHeap []*work
-
-func (h readyHeap) Len() int           { return len(h) }
-func (h readyHeap) Less(i, j int) bool { return h[i].Seq < h[j].Seq }
-func (h readyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *readyHeap) Push(x any)        { *h = append(*h, x.(*work)) }
-func (h *readyHeap) Pop() any {
-	old := *h
-	last := len(old) - 1
-	x := old[last]
-	old[last] = nil
-	*h = old[:last]
-	return x
-}
-
 func (l *lane) add(c Module) *module {
 	m := &module{
-		Module: c, name: c.Name, lane: l, more: true,
-		queued: c.Queued, failing: map[*work]struct{}{}, steps: c.Steps,
+		Module: c, name: c.Name, lane: l, index: len(l.modules), more: true, walkMore: true, dueMore: true, handed: c.Handed,
+		queued: c.Queued, failing: c.Failed, setAside: c.SetAside, steps: c.Steps,
+		held: map[uint64]Held{}, blocking: map[string]int{}, halted: map[*work]*time.Timer{},
 	}
 	m.queue = keyqueue.New(func(i *item) {
-		i.Value.item = i
-		heap.Push(&m.ready, i.Value)
+		w := i.Value
+		w.item = i
+		if w.Failure != nil && !w.Parked {
+			m.haltLocked(w)
+			return
+		}
+		m.ready[w.class].push(w)
 	})
-	m.quiet = time.AfterFunc(time.Hour, func() { l.quietEnded(m) })
-	m.quiet.Stop()
+	m.quiet = idleTimer(func() { l.quietEnded(m) })
+	m.dueTimer = idleTimer(func() { l.dueNow(m) })
+	m.down.timer = idleTimer(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.work.Broadcast()
+	})
 	l.modules = append(l.modules, m)
 	return m
+}
+
+// idleTimer returns a timer that does nothing before it is reset.
+func idleTimer(f func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, f)
+	t.Stop()
+	return t
 }
 
 // wantsInit tells whether initialize has to run before anything else.
@@ -118,27 +120,56 @@ func (m *module) hasPostRun() bool {
 	return post
 }
 
+// readyLocked counts the tasks in the window that wait for nothing.
+func (m *module) readyLocked() int {
+	n := 0
+	for _, h := range m.ready {
+		n += len(h)
+	}
+	return n
+}
+
 // hasWorkLocked tells whether there are tasks that could run now, once the steps
 // before them are through.
-func (m *module) hasWorkLocked() bool { return len(m.ready) > 0 }
+func (m *module) hasWorkLocked() bool {
+	switch {
+	case m.gaveUp:
+		return false
+	case m.stoppedLocked():
+		return len(m.ready[streamParked]) > 0
+	}
+	return m.readyLocked() > 0
+}
+
+// restingLocked tells whether tasks in the window are not called for now.
+func (m *module) restingLocked() bool { return m.gaveUp || m.stoppedLocked() }
 
 // busyLocked tells whether there is work that can run now or is about to.
 func (m *module) busyLocked() bool {
-	return m.hasWorkLocked() || m.inFlight > 0 || m.more || m.loading
+	if m.hasWorkLocked() || m.inFlight > 0 || m.loading || m.fold.on {
+		return true
+	}
+	if m.restingLocked() {
+		return m.wantsLoadLocked()
+	}
+	return m.more || m.walkMore || m.dueMore
 }
 
 // settledLocked tells whether the module has nothing that could run without a
 // change from outside: no task but those set aside and those behind them.
 func (m *module) settledLocked() bool {
-	if m.busyLocked() || m.step != "" || !m.settled {
+	if m.busyLocked() || m.step != "" || m.uncommitted > 0 {
 		return false
 	}
-	for w := range m.failing {
-		if !w.setAside {
+	if m.gaveUp {
+		return true
+	}
+	for _, timer := range m.halted {
+		if timer != nil {
 			return false
 		}
 	}
-	return true
+	return m.nextDue.IsZero() && (m.settled || m.stoppedLocked())
 }
 
 // nextStepLocked returns the barrier that has to run before anything else, if any.
@@ -154,170 +185,4 @@ func (m *module) nextStepLocked(stopping bool) listener.Kind {
 		return listener.KindPreRun
 	}
 	return ""
-}
-
-// runStep runs a barrier. The lane's mutex is not held.
-func (m *module) runStep(kind listener.Kind, attempt int) error {
-	d := m.lane.d
-	steps := m.steps
-	if kind == listener.KindPreRun && m.hasPostRun() && !steps.PostRunOwed {
-		// Owed from before the first call on, so that a crash does not forget it.
-		steps.PostRunOwed = true
-		if err := d.Outbox.Update(m.name, steps); err != nil {
-			d.fail(err)
-			return err
-		}
-	}
-	err := d.call(m, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
-		switch kind {
-		case listener.KindInitialize:
-			return m.Handler.(listener.Initializer).Initialize(ctx)
-		case listener.KindPreRun:
-			if h, ok := m.Handler.(listener.PreRunner); ok {
-				return h.PreRun(ctx)
-			}
-		case listener.KindPostRun:
-			if h, ok := m.Handler.(listener.PostRunner); ok {
-				return h.PostRun(ctx)
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		switch kind {
-		case listener.KindInitialize:
-			steps.Initialized = true
-		case listener.KindPostRun:
-			steps.PostRunOwed = false
-		}
-		if steps != m.steps {
-			if err := d.Outbox.Update(m.name, steps); err != nil {
-				d.fail(err)
-				return err
-			}
-		}
-	}
-	m.lane.mu.Lock()
-	m.steps = steps
-	m.lane.mu.Unlock()
-	return err
-}
-
-// runTask makes the call of a task. The lane's mutex is not held.
-func (m *module) runTask(w *work) error {
-	info := listener.Call{
-		Module: m.name, Kind: w.Kind, Seq: w.Seq, Attempt: w.attempts + 1, Cause: w.Cause, Old: w.Old, New: w.New,
-	}
-	err := m.lane.d.call(m, &info, func(ctx context.Context) error {
-		var err error
-		switch w.Kind {
-		case listener.KindCreate:
-			err = m.Handler.Create(ctx, w.New)
-		case listener.KindModify:
-			err = m.Handler.Modify(ctx, w.Old, w.New)
-		case listener.KindRemove:
-			err = m.Handler.Remove(ctx, w.Old)
-		}
-		if h, ok := m.Handler.(listener.ErrorHandler); ok && err != nil {
-			if classified := h.HandleError(ctx, info, err); classified != nil {
-				err = classified
-			}
-		}
-		return err
-	})
-	return err
-}
-
-// retryLocked decides how a failed task goes on.
-func (m *module) retryLocked(w *work, err error) {
-	if context.Cause(m.lane.d.calls) != nil { // shutdown: it is repeated after the next start
-		w.setAside = true
-		return
-	}
-	m.failures++
-	w.err = err
-	m.failing[w] = struct{}{}
-	delay, asked := listener.RetryDelay(err)
-	if !asked {
-		w.attempts++
-		delay = backoff(m.Settings.RetryMin, m.Settings.RetryMax, w.attempts)
-	}
-	dn := w.dn()
-	m.lastError = fmt.Sprintf("%s %s: %v", w.Kind, dn, err)
-	fields := []zap.Field{
-		zap.String("call", string(w.Kind)), zap.String("dn", dn), zap.Stringer("uuid", w.UUID), zap.Uint64("seq", w.Seq),
-		zap.Int("attempt", max(w.attempts, 1)), zap.Error(err),
-	}
-	if p, ok := errors.AsType[*panicError](err); ok {
-		fields = append(fields, zap.ByteString("stack", p.stack))
-	}
-	if errors.Is(err, listener.ErrPermanent) || m.Settings.MaxAttempts > 0 && w.attempts >= m.Settings.MaxAttempts {
-		w.setAside = true
-		m.Log.Error("call failed; the entry is set aside until the next start", fields...)
-		return
-	}
-	m.Log.Warn("call failed and will be repeated", append(fields, zap.Duration("retry_in", delay))...)
-	w.timer = time.AfterFunc(delay, func() { m.lane.retry(m, w) })
-}
-
-func (w *work) dn() string {
-	if w.New != nil {
-		return w.New.DN()
-	}
-	if w.Old != nil {
-		return w.Old.DN()
-	}
-	return ""
-}
-
-// backoff returns the delay before the repetition that follows the n-th attempt:
-// min, doubled up to max, with up to a quarter of it taken off at random.
-func backoff(min, max time.Duration, n int) time.Duration {
-	d := min
-	for ; n > 1 && d < max; n-- {
-		d *= 2
-	}
-	if d > max {
-		d = max
-	}
-	return d - rand.N(d/4+1)
-}
-
-func (m *module) statusLocked() ModuleStatus {
-	s := ModuleStatus{
-		Name: m.name, Queued: m.queued, InFlight: m.inFlight, Failing: len(m.failing),
-		Calls: m.calls, Failures: m.failures, LastError: m.lastError,
-	}
-	for w := range m.failing {
-		if w.setAside {
-			s.SetAside++
-		}
-	}
-	switch {
-	case m.wantsInit() && m.queued > 0:
-		s.State = "initializing"
-	case m.stepTries > 0:
-		s.State = "failing"
-	case m.busyLocked():
-		s.State = "running"
-	case len(m.failing) > 0:
-		s.State = "failing"
-	default:
-		s.State = "idle"
-	}
-	return s
-}
-
-// panicError is a handler's panic.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.value) }
-
-func recoverPanic(err *error) {
-	if v := recover(); v != nil {
-		*err = &panicError{v, debug.Stack()}
-	}
 }

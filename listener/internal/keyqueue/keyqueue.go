@@ -4,6 +4,8 @@
 // It is a data structure without goroutines or locks; its user provides both.
 package keyqueue
 
+import "iter"
+
 // Queue holds items in the order they were pushed. The zero value is not usable;
 // see [New]. It is not safe for concurrent use.
 type Queue[K comparable, V any] struct {
@@ -17,7 +19,8 @@ type Item[K comparable, V any] struct {
 	Value V
 
 	keys    []K
-	waiting int // keys for which an earlier item is not done
+	waiting int  // keys for which an earlier item is not done
+	gone    bool // withdrawn
 }
 
 // line is the items that share one key, in order. The first one has the key.
@@ -84,6 +87,86 @@ func (q *Queue[K, V]) Done(item *Item[K, V]) {
 			q.ready(next)
 		}
 	}
+}
+
+// Ahead returns the items that an item waits for, directly or through each other, in no
+// order; without those that skip tells, and what only they wait for.
+func (q *Queue[K, V]) Ahead(item *Item[K, V], skip func(V) bool) []*Item[K, V] {
+	var ahead []*Item[K, V]
+	seen := map[*Item[K, V]]bool{item: true}
+	for open := []*Item[K, V]{item}; len(open) > 0; open = open[1:] {
+		if open[0].waiting == 0 {
+			continue
+		}
+		for _, k := range open[0].keys {
+			for n := q.lines[k].first; n != nil && n.item != open[0]; n = n.next {
+				if !seen[n.item] && !skip(n.item.Value) {
+					seen[n.item] = true
+					ahead, open = append(ahead, n.item), append(open, n.item)
+				}
+			}
+		}
+	}
+	return ahead
+}
+
+// Line returns an iterator over the items with the key, in order.
+func (q *Queue[K, V]) Line(key K) iter.Seq[*Item[K, V]] {
+	return func(yield func(*Item[K, V]) bool) {
+		for n := q.lines[key].first; n != nil && yield(n.item); n = n.next {
+		}
+	}
+}
+
+// Waits tells whether the item is not ready yet.
+func (i *Item[K, V]) Waits() bool { return i.waiting > 0 }
+
+// Withdraw takes an item out of the queue with all that wait for it, directly or
+// through each other, and returns those that waited, none twice, in no order. The item
+// must be ready; ready is called for none of them.
+func (q *Queue[K, V]) Withdraw(item *Item[K, V]) (waited []*Item[K, V]) {
+	item.gone = true
+	all := []*Item[K, V]{item}
+	for done := 0; done < len(all); done++ {
+		for i, k := range all[done].keys {
+			if firstOf(all[done].keys, i) {
+				all = q.cut(k, all)
+			}
+		}
+	}
+	return all[1:]
+}
+
+// cut ends the line of a key before its first item that is gone, and adds those behind
+// that one to gone.
+func (q *Queue[K, V]) cut(key K, gone []*Item[K, V]) []*Item[K, V] {
+	l := q.lines[key]
+	var last *link[K, V]
+	n := l.first
+	for n != nil && !n.item.gone {
+		last, n = n, n.next
+	}
+	if n == nil {
+		return gone // cut already
+	}
+	for n != nil {
+		if !n.item.gone {
+			n.item.gone = true
+			gone = append(gone, n.item)
+		}
+		next := n.next
+		*n = link[K, V]{}
+		q.free = append(q.free, n)
+		n = next
+	}
+	if last == nil {
+		delete(q.lines, key)
+		return gone
+	}
+	last.next = nil
+	l.last = last
+	q.lines[key] = l
+	return gone
 }
 
 func (q *Queue[K, V]) link(item *Item[K, V]) *link[K, V] {

@@ -1,6 +1,7 @@
 package keyqueue_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -37,8 +38,8 @@ func TestDoneOutOfTurnPanics(t *testing.T) {
 	q.Done(second)
 }
 
-// TestOrder: whatever is pushed and finished in whatever order, an item is ready
-// exactly when no unfinished earlier item shares a key with it.
+// TestOrder: whatever is pushed, finished and withdrawn in whatever order, an item is
+// ready exactly when no unfinished earlier item shares a key with it.
 func TestOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type item = keyqueue.Item[int, int]
@@ -62,7 +63,15 @@ func TestOrder(t *testing.T) {
 				next++
 				keys[next] = rapid.SliceOfN(rapid.IntRange(0, 5), 0, 3).Draw(t, "keys")
 				open = append(open, next)
-				q.Push(next, keys[next]...)
+				i := q.Push(next, keys[next]...)
+				var got []int
+				for _, ahead := range q.Ahead(i, func(int) bool { return false }) {
+					got = append(got, ahead.Value)
+				}
+				slices.Sort(got)
+				if want := ahead(open, keys, next); !slices.Equal(got, want) || i.Waits() != (len(want) > 0) {
+					t.Fatalf("%d waits for %v, want %v", next, got, want)
+				}
 			},
 			"done": func(t *rapid.T) {
 				if len(ready) == 0 {
@@ -79,9 +88,61 @@ func TestOrder(t *testing.T) {
 				open = slices.DeleteFunc(open, func(o int) bool { return o == v })
 				q.Done(i)
 			},
-			"": func(*rapid.T) { check() },
+			"withdraw": func(t *rapid.T) {
+				if len(ready) == 0 {
+					t.Skip("nothing to withdraw")
+				}
+				v := rapid.SampledFrom(slices.Sorted(maps.Keys(ready))).Draw(t, "value")
+				want := waiting(open, keys, v)
+				got := []int{}
+				for _, i := range q.Withdraw(ready[v]) {
+					got = append(got, i.Value)
+				}
+				slices.Sort(got)
+				if !slices.Equal(got, want) {
+					t.Fatalf("withdrawn with %d: %v, want %v", v, got, want)
+				}
+				delete(ready, v)
+				open = slices.DeleteFunc(open, func(o int) bool { return o == v || slices.Contains(want, o) })
+			},
+			"": func(*rapid.T) {
+				check()
+				for key := range 6 {
+					var line []int
+					for i := range q.Line(key) {
+						line = append(line, i.Value)
+					}
+					want := slices.DeleteFunc(slices.Clone(open), func(v int) bool { return !slices.Contains(keys[v], key) })
+					if !slices.Equal(line, want) {
+						t.Fatalf("line of %d: %v, want %v", key, line, want)
+					}
+				}
+			},
 		})
 	})
+}
+
+// ahead returns what v waits for, directly or through others.
+func ahead(open []int, keys map[int][]int, v int) (out []int) {
+	for _, o := range open {
+		if o < v && slices.Contains(waiting(open, keys, o), v) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// waiting returns what waits for v, directly or through others.
+func waiting(open []int, keys map[int][]int, v int) []int {
+	out := []int{}
+	behind := slices.Clone(keys[v])
+	for _, o := range open {
+		if o > v && slices.ContainsFunc(keys[o], func(k int) bool { return slices.Contains(behind, k) }) {
+			out = append(out, o)
+			behind = append(behind, keys[o]...)
+		}
+	}
+	return out
 }
 
 func BenchmarkPushDone(b *testing.B) {

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -371,6 +372,12 @@ func (r *rig) deliver(live bool) {
 		if err != nil {
 			return err
 		}
+		walked, err := tx.Backlog(r.module.Number(), r.after, math.MaxUint64, 1_000_000)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, walked...)
+		slices.SortFunc(rows, func(a, b store.Task) int { return cmp.Compare(a.Seq, b.Seq) })
 		for i := range rows {
 			row := &rows[i]
 			r.after = row.Seq

@@ -92,6 +92,9 @@ type Config struct {
 	// number of tasks it added, by the modules' names; zero says that the module's walk
 	// may go on. May be nil.
 	Queued func(seq uint64, added map[string]int)
+	// Room waits until tasks may be queued, before what was collected is written; it
+	// ends with ctx. May be nil.
+	Room func(ctx context.Context) error
 	// Progress is called after each transaction of a sink. May be nil.
 	Progress func(Progress)
 }
@@ -355,6 +358,11 @@ func setCookie(tx *store.Tx, cookie []byte) error {
 
 // Flush implements [syncrepl.Sink]: it writes what was collected.
 func (r *Router) Flush(ctx context.Context) error {
+	if r.Room != nil && len(r.ops) > 0 {
+		if err := r.Room(ctx); err != nil {
+			return err
+		}
+	}
 	ops := r.ops
 	received := uint64(0)
 	for len(ops) > 0 {

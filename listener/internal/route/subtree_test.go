@@ -129,7 +129,10 @@ func (b *bench) tasks() map[listener.Kind]int {
 	for {
 		n := 0
 		b.must(b.store.Update(func(tx *store.Tx) error {
-			tasks, err := tx.Tasks(b.module.Number(), 0, math.MaxUint64, 10_000)
+			tasks, err := tx.Tasks(b.module.Number(), 0, math.MaxUint64, 5_000)
+			walked, walkErr := tx.Backlog(b.module.Number(), 0, math.MaxUint64, 5_000)
+			err = errors.Join(err, walkErr)
+			tasks = append(tasks, walked...)
 			n = len(tasks)
 			for i := range tasks {
 				kinds[tasks[i].Kind]++

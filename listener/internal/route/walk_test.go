@@ -62,7 +62,7 @@ func TestWalkWaitsForFollowers(t *testing.T) {
 	}
 	var got []string
 	must(s.View(func(tx *store.Tx) error {
-		tasks, err := tx.Tasks(walking.Number(), 0, math.MaxUint64, math.MaxInt)
+		tasks, err := tx.Backlog(walking.Number(), 0, math.MaxUint64, math.MaxInt)
 		for _, task := range tasks {
 			record, err := tx.Version(task.ID, task.New)
 			must(err)

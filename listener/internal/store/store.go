@@ -10,6 +10,13 @@
 //	tree      tree key, id             (nothing): entries by name, parents first
 //	members   module, id               (nothing): the module was told of the entry
 //	outbox    module, seq              a task: one call owed to one module
+//	backlog   module, seq              a task that a walk added
+//	walkKeys  module, key hash, seq    (nothing): the backlog by what orders it
+//	parked    module, seq              a task that failed, or that waits for one
+//	blocks    module, key hash, seq    (nothing): parked tasks by what orders them
+//	failures  module, seq              why and when a task failed (JSON)
+//	due       module, time, seq        (nothing): when a parked task may run
+//	marks     module                   how far tasks may have been handed out
 //	pending   id, module, seq          (nothing): the tasks of one entry
 //	versions  id, seq                  a superseded record that a task still refers to
 //	held      n                        an entry that waits for the end of the refresh
@@ -83,9 +90,17 @@ var (
 	bucketRenames   = []byte("renames")
 	bucketFetches   = []byte("fetches")
 	bucketModules   = []byte("modules")
+	bucketBacklog   = []byte("backlog")
+	bucketWalkKeys  = []byte("walkKeys")
+	bucketParked    = []byte("parked")
+	bucketBlocks    = []byte("blocks")
+	bucketFailures  = []byte("failures")
+	bucketDue       = []byte("due")
+	bucketMarks     = []byte("marks")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
+		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
 		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules,
 	}
 )
@@ -129,7 +144,7 @@ func OpenExisting(dir string) (*Store, error) {
 }
 
 func (s *Store) prepare(path string) error {
-	fresh := false
+	complete, fresh := true, false
 	err := s.db.View(func(b *bbolt.Tx) error {
 		meta := b.Bucket(bucketMeta)
 		if meta == nil {
@@ -143,14 +158,17 @@ func (s *Store) prepare(path string) error {
 		if v := string(meta.Get([]byte("format"))); v != strconv.Itoa(formatVersion) {
 			return fmt.Errorf("%w: %s has format version %q, this listenerd reads %d", ErrUnusable, path, v, formatVersion)
 		}
+		for _, name := range allBuckets {
+			complete = complete && b.Bucket(name) != nil
+		}
 		return nil
 	})
-	if err != nil || !fresh {
+	if err != nil || complete && !fresh {
 		return err
 	}
 	err = s.db.Update(func(b *bbolt.Tx) error {
-		for _, name := range allBuckets {
-			if _, err := b.CreateBucket(name); err != nil {
+		for _, name := range allBuckets { // an older file lacks those that came later
+			if _, err := b.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
@@ -168,7 +186,8 @@ func (s *Store) Close() error { return s.db.Close() }
 // Path returns the file's path.
 func (s *Store) Path() string { return s.db.Path() }
 
-// Check verifies the file's structure and returns the first inconsistency.
+// Check verifies the file's structure, and that tasks and their indexes agree, and
+// returns the first inconsistency.
 func (s *Store) Check() error {
 	return s.db.View(func(b *bbolt.Tx) error {
 		var first error
@@ -177,7 +196,10 @@ func (s *Store) Check() error {
 				first = err
 			}
 		}
-		return first
+		if first != nil {
+			return first
+		}
+		return newTx(b).checkTasks()
 	})
 }
 

@@ -187,7 +187,7 @@ func TestVersionsGoWithTheLastTask(t *testing.T) {
 	s := open(t, t.TempDir())
 	tasks := []store.Task{
 		{Module: 1, Seq: 10, Kind: listener.KindCreate, Cause: listener.CauseLive, ID: 1, New: 1},
-		{Module: 2, Seq: 10, Kind: listener.KindCreate, Cause: listener.CauseResync, ID: 1, New: 1},
+		{Module: 2, Seq: 10, Kind: listener.KindCreate, Cause: listener.CauseResync, ID: 1, New: 1, Place: store.InBacklog},
 		{Module: 1, Seq: 11, Kind: listener.KindModify, Cause: listener.CauseLive, ID: 1, Old: 1, New: 2},
 	}
 	update(t, s, func(tx *store.Tx) error {

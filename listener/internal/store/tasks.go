@@ -3,8 +3,9 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener"
 )
@@ -18,7 +19,23 @@ type Task struct {
 	ID     uint64 // the entry
 	Old    uint64 // version before, 0: none
 	New    uint64 // version after, 0: none
+
+	// Place is where the task is.
+	Place Place
 }
+
+// Place is where a task is kept.
+type Place uint8
+
+// The places of tasks.
+const (
+	// InOutbox are those of live changes, in order.
+	InOutbox Place = iota
+	// InBacklog are those that walks add: live ones need not wait behind them.
+	InBacklog
+	// InParked are those that failed, or wait for one that did.
+	InParked
+)
 
 var (
 	kinds  = []listener.Kind{listener.KindCreate, listener.KindModify, listener.KindRemove}
@@ -27,17 +44,64 @@ var (
 
 const taskSize = 1 + 1 + 8 + 8 + 8
 
-// AddTask puts a task into the outbox.
+// AddTask puts a task into the outbox, or the backlog if it does not tell of a live
+// change.
 func (tx *Tx) AddTask(t Task) error {
-	b := tx.slabs.alloc(taskSize)[:0]
-	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
-	b = binary.BigEndian.AppendUint64(b, t.ID)
-	b = binary.BigEndian.AppendUint64(b, t.Old)
-	b = binary.BigEndian.AppendUint64(b, t.New)
-	if err := tx.put(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
+	b := appendTask(tx.slabs.alloc(taskSize + 24)[:0], &t)
+	bucket := tx.outbox
+	if t.Cause != listener.CauseLive {
+		bucket = tx.backlog
+		keys, err := tx.taskKeys(&t)
+		if err != nil {
+			return err
+		}
+		if t.Kind == listener.KindCreate {
+			keys = keys[1:] // by its entry it is found among the pending ones
+		}
+		for _, key := range keys {
+			hash := hashKey(key)
+			b = binary.BigEndian.AppendUint64(b, hash)
+			if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
+				return err
+			}
+		}
+	}
+	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
 		return err
 	}
 	return tx.put(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq), nil)
+}
+
+// takeOut removes the row of a task that is not parked.
+func (tx *Tx) takeOut(t *Task) error {
+	if t.Place == InOutbox {
+		return tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq))
+	}
+	if raw := tx.backlog.Get(outboxKey(&tx.key, t.Module, t.Seq)); len(raw) > taskSize {
+		for _, hash := range hashes(raw[taskSize:]) {
+			if err := tx.del(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq)); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.del(tx.backlog, outboxKey(&tx.key, t.Module, t.Seq))
+}
+
+func appendTask(b []byte, t *Task) []byte {
+	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
+	b = binary.BigEndian.AppendUint64(b, t.ID)
+	b = binary.BigEndian.AppendUint64(b, t.Old)
+	return binary.BigEndian.AppendUint64(b, t.New)
+}
+
+func decodeTask(module uint32, seq uint64, v []byte) (Task, error) {
+	t := Task{Module: module, Seq: seq}
+	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
+		return t, damaged("task", seq)
+	}
+	t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
+	t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
+	return t, nil
 }
 
 func indexOf[T comparable](list []T, v T) int {
@@ -62,42 +126,70 @@ func pendingKey(buf *[32]byte, id uint64, module uint32, seq uint64) []byte {
 	return buf[:20]
 }
 
-// Tasks returns up to limit tasks of the module, in order: those with a seq greater
-// than after and not greater than last.
+// Tasks returns up to limit tasks of the module in the outbox, in order: those with a
+// seq greater than after and not greater than last.
 func (tx *Tx) Tasks(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.outbox, InOutbox, module, after, last, limit)
+}
+
+// Backlog is Tasks for what walks added.
+func (tx *Tx) Backlog(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.backlog, InBacklog, module, after, last, limit)
+}
+
+// ParkedTasks is Tasks for the parked ones.
+func (tx *Tx) ParkedTasks(module uint32, after, last uint64, limit int) ([]Task, error) {
+	return tx.tasks(tx.parked, InParked, module, after, last, limit)
+}
+
+func (tx *Tx) tasks(bucket *bbolt.Bucket, place Place, module uint32, after, last uint64, limit int) ([]Task, error) {
 	var out []Task
-	c := tx.outbox.Cursor()
+	c := bucket.Cursor()
 	for k, v := c.Seek(outboxKey(&tx.key, module, after+1)); k != nil && len(out) < limit; k, v = c.Next() {
 		if binary.BigEndian.Uint32(k) != module {
 			break
 		}
-		t := Task{Module: module, Seq: binary.BigEndian.Uint64(k[4:])}
-		if t.Seq > last {
+		seq := binary.BigEndian.Uint64(k[4:])
+		if seq > last {
 			break
 		}
-		if len(v) != taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
-			return nil, damaged("task", t.Seq)
+		t, err := decodeTask(module, seq, v)
+		if err != nil {
+			return nil, err
 		}
-		t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
-		t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
+		t.Place = place
 		out = append(out, t)
 	}
 	return out, nil
 }
 
-// CountTasks returns the number of tasks that the module is owed.
+// CountTasks returns the number of tasks that the module is owed, wherever they are.
 func (tx *Tx) CountTasks(module uint32) int {
+	return tx.countRows(tx.outbox, module) + tx.countRows(tx.backlog, module) + tx.countRows(tx.parked, module)
+}
+
+// countRows counts the rows whose key begins with the module.
+func (tx *Tx) countRows(bucket *bbolt.Bucket, module uint32) int {
 	n := 0
-	c := tx.outbox.Cursor()
+	c := bucket.Cursor()
 	for k, _ := c.Seek(outboxKey(&tx.key, module, 0)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
 		n++
 	}
 	return n
 }
 
-// RemoveTask takes an acknowledged task out of the outbox.
+// RemoveTask takes an acknowledged task out of the outbox, or from where it was
+// parked, with the record of its failure. What waited for it may run then: see
+// [Tx.Release].
 func (tx *Tx) RemoveTask(t *Task) error {
-	if err := tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq)); err != nil {
+	if err := tx.dropFailure(t); err != nil {
+		return err
+	}
+	remove := tx.takeOut
+	if t.Place == InParked {
+		remove = tx.unpark
+	}
+	if err := remove(t); err != nil {
 		return err
 	}
 	if err := tx.del(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq)); err != nil {
@@ -139,92 +231,11 @@ func (tx *Tx) SetMember(module uint32, id uint64, member bool) error {
 
 // CountMembers returns the number of entries that the module was told of.
 func (tx *Tx) CountMembers(module uint32) int {
-	n := 0
-	c := tx.members.Cursor()
-	for k, _ := c.Seek(memberKey(&tx.key, module, 0)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
-		n++
-	}
-	return n
+	return tx.countRows(tx.members, module)
 }
 
 func memberKey(buf *[32]byte, module uint32, id uint64) []byte {
 	binary.BigEndian.PutUint32(buf[0:], module)
 	binary.BigEndian.PutUint64(buf[4:], id)
 	return buf[:12]
-}
-
-// ModuleState is what the store keeps of a module instance.
-type ModuleState struct {
-	// Number keys the module's tasks and members. It is never given twice.
-	Number uint32 `json:"number"`
-	// Filter and Attributes are what the module was last routed with.
-	Filter     string   `json:"filter"`
-	Attributes []string `json:"attributes,omitempty"`
-	// Walk is set while the module is being brought in line with the mirror.
-	Walk *Walk `json:"walk,omitempty"`
-	// Initialized: initialize succeeded.
-	Initialized bool `json:"initialized,omitempty"`
-	// PostRunOwed: pre_run was called and no post_run has succeeded since.
-	PostRunOwed bool `json:"post_run_owed,omitempty"`
-}
-
-// Walk is how far a reconcile walk has come.
-type Walk struct {
-	Cause listener.Cause `json:"cause"`
-	// Leave is set while the walk takes its first pass, in reverse order, in which
-	// members that no longer match are removed.
-	Leave bool `json:"leave,omitempty"`
-	// Pos is the place of the last entry that was looked at.
-	Pos []byte `json:"pos,omitempty"`
-	// Done counts the entries looked at in this pass.
-	Done uint64 `json:"done"`
-	// Checked tells that the members which Leave removes were counted, and may go. Before
-	// that, Removes is how many were found, and Examples are names of some of them.
-	Checked  bool     `json:"checked,omitempty"`
-	Removes  uint64   `json:"removes,omitempty"`
-	Examples []string `json:"examples,omitempty"`
-	// Held is their number while they are too many to go.
-	Held uint64 `json:"held,omitempty"`
-	// Released is the number that may go because somebody released it; zero: any.
-	Released uint64 `json:"released,omitempty"`
-}
-
-// Module returns the state of the module instance, nil if it has none.
-func (tx *Tx) Module(name string) (*ModuleState, error) {
-	raw := tx.modules.Get([]byte(name))
-	if raw == nil {
-		return nil, nil
-	}
-	s := new(ModuleState)
-	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("%w: state of module %s: %w", ErrUnusable, name, err)
-	}
-	return s, nil
-}
-
-// SetModule stores the state of the module instance. A Number of zero is replaced
-// by a new one.
-func (tx *Tx) SetModule(name string, s *ModuleState) error {
-	if s.Number == 0 {
-		n, err := tx.modules.NextSequence()
-		if err != nil {
-			return err
-		}
-		s.Number = uint32(n)
-	}
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return tx.put(tx.modules, []byte(name), raw)
-}
-
-// Modules returns the names of all module instances that have state, in order.
-func (tx *Tx) Modules() []string {
-	var names []string
-	c := tx.modules.Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		names = append(names, string(k))
-	}
-	return names
 }

@@ -18,6 +18,7 @@ type Tx struct {
 
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
 	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
+	backlog, walkKeys, parked, blocks, failures, due, marks                          *bbolt.Bucket
 
 	counters      Counters
 	countersDirty bool
@@ -38,9 +39,12 @@ func newTx(b *bbolt.Tx) *Tx {
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
 		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
 		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
+		backlog: b.Bucket(bucketBacklog), walkKeys: b.Bucket(bucketWalkKeys), parked: b.Bucket(bucketParked), blocks: b.Bucket(bucketBlocks), failures: b.Bucket(bucketFailures),
+		due: b.Bucket(bucketDue), marks: b.Bucket(bucketMarks),
 	}
 	tx.entries.FillPercent = 0.95 // keys are appended
 	tx.outbox.FillPercent = 0.95
+	tx.backlog.FillPercent = 0.95
 	if raw := tx.meta.Get([]byte("counters")); len(raw) == 24 {
 		tx.counters = Counters{binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:]), binary.BigEndian.Uint64(raw[16:])}
 	}
