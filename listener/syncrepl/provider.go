@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -133,6 +134,9 @@ const (
 	attrNSUniqueID = "nsUniqueId"
 )
 
+// asking is how many searches There has under way at a time.
+const asking = 16
+
 // There implements [Provider].
 func (p *provider) There(ctx context.Context, entries []Name) ([]bool, error) {
 	conn, err := p.c.connect(ctx, p.uri)
@@ -141,9 +145,22 @@ func (p *provider) There(ctx context.Context, entries []Name) ([]bool, error) {
 	}
 	defer conn.Close()
 	there := make([]bool, len(entries))
-	for i, e := range entries {
-		if there[i], err = p.there(ctx, conn, e); err != nil {
-			return nil, p.failed(e.DN, err)
+	errs := make([]error, asking)
+	var running sync.WaitGroup
+	for worker := range asking {
+		running.Go(func() {
+			for i := worker; i < len(entries) && errs[worker] == nil; i += asking {
+				var err error
+				if there[i], err = p.there(ctx, conn, entries[i]); err != nil {
+					errs[worker] = p.failed(entries[i].DN, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range errs { // one failure is mostly that of all
+		if err != nil {
+			return nil, err
 		}
 	}
 	return there, nil
