@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -68,7 +69,7 @@ type ModuleStatus struct {
 	Name   string `json:"name"`
 	Module string `json:"module"`
 	// State is waiting (for the mirror to be filled), initializing, walking, running,
-	// failing, backing off, stopped, stuck, idle or orphaned (no longer in the configuration).
+	// failing, backing off, stopped, stuck, paused, idle or orphaned (no longer in the configuration).
 	State string `json:"state"`
 	// Queued counts the calls owed, with those in flight and failing.
 	Queued int `json:"queued"`
@@ -183,11 +184,11 @@ func NewClient(dir string) *Client { return &Client{dir} }
 // daemon.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.get(ctx, "/status", &s)
+	err := c.do(ctx, http.MethodGet, "/status", &s)
 	return s, err
 }
 
-func (c *Client) get(ctx context.Context, path string, out any) error {
+func (c *Client) do(ctx context.Context, method, path string, out any) error {
 	socket := filepath.Join(c.dir, SocketName)
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -201,7 +202,7 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 			return d.DialContext(ctx, "unix", short)
 		},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://listenerd"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://listenerd"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -215,6 +216,9 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		if resp.StatusCode == http.StatusNotFound {
+			return errors.New(strings.TrimSpace(string(text)))
+		}
 		return fmt.Errorf("the daemon answers %s: %s", resp.Status, text)
 	}
 	return json.NewDecoder(resp.Body).Decode(out)

@@ -21,7 +21,7 @@ func (l *lane) runLoader() {
 			if m.fold.on && !m.wantsLoadLocked() {
 				load = l.foldLocked
 			}
-			if (m.fold.on || m.wantsLoadLocked()) && !l.stopping {
+			if (m.fold.on || m.wantsLoadLocked()) && !l.stopping && m.deciding == 0 {
 				loaded = true
 				if err := load(m); err != nil {
 					l.d.fail(err)
@@ -116,6 +116,9 @@ func (m *module) loadedLocked() {
 	m.committed = nil
 	if m.hasWorkLocked() {
 		m.quiet.Stop()
+	}
+	if m.deciding > 0 {
+		l.change.Broadcast()
 	}
 	l.work.Broadcast() // for the tasks, for a step that is owed, or for others' tasks
 	if !m.busyLocked() {

@@ -24,7 +24,7 @@ func (tx *Tx) Ahead(t *Task, keys []string, tree bool, loaded func(seq uint64) b
 	}
 	for done := 0; done < len(a.tasks); done++ {
 		t := a.tasks[done]
-		keys, err := tx.taskKeys(&t)
+		keys, err := tx.Keys(&t)
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +118,8 @@ func (a *ahead) scan(index *bbolt.Cursor, prefix []byte, before uint64) error {
 	return nil
 }
 
-// taskKeys returns what orders the task: its entry, and the names that it has.
-func (tx *Tx) taskKeys(t *Task) (keys []string, err error) {
+// Keys returns what orders the task: its entry, and the names that it has.
+func (tx *Tx) Keys(t *Task) (keys []string, err error) {
 	for _, version := range []uint64{t.Old, t.New} {
 		if version == 0 {
 			continue

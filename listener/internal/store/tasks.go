@@ -51,7 +51,7 @@ func (tx *Tx) AddTask(t Task) error {
 	bucket := tx.outbox
 	if t.Cause != listener.CauseLive {
 		bucket = tx.backlog
-		keys, err := tx.taskKeys(&t)
+		keys, err := tx.Keys(&t)
 		if err != nil {
 			return err
 		}
