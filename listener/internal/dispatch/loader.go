@@ -267,6 +267,14 @@ func (m *module) beforeLocked(w *work) (before []*work) {
 			before = append(before, other)
 		}
 	}
+	if len(w.Keys) < 3 || w.Keys[1] == w.Keys[2] {
+		return before
+	}
+	for _, other := range m.ready[streamWalk] { // it moves: what was below it is created before
+		if other.Above == w.Keys[1] && other.Seq < w.Seq {
+			before = append(before, other)
+		}
+	}
 	return before
 }
 
