@@ -83,6 +83,7 @@ type Daemon struct {
 	sink     *sink
 	routed   []*route.Module
 	lanes    *dispatch.Dispatcher
+	box      *outbox
 	shared   *shared.Store
 	orphans  []string
 	orphaned map[string]*orphan // by name
@@ -413,7 +414,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
 				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
-				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number),
+				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),
 			})
 		}
@@ -422,6 +423,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 	if err != nil {
 		return err
 	}
+	d.box = box
 	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil
 }

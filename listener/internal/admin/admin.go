@@ -96,8 +96,8 @@ type ModuleStatus struct {
 	Name   string `json:"name"`
 	Module string `json:"module"`
 	// State is waiting (for the mirror to be filled), initializing, walking, held (the
-	// removes of its walk are), running, failing, backing off, stopped, stuck, idle or
-	// orphaned (no longer in the configuration).
+	// removes of its walk are), running, failing, backing off, stopped, stuck, paused,
+	// idle or orphaned (no longer in the configuration).
 	State string `json:"state"`
 	// Queued counts the calls owed, with those in flight and failing.
 	Queued int `json:"queued"`
@@ -132,6 +132,7 @@ type ModuleStatus struct {
 // Service is what the daemon does for clients. Its methods are called by several
 // goroutines at once.
 type Service interface {
+	Control
 	// Status returns the daemon's status.
 	Status() (Status, error)
 	// Release lets go what is held back.
@@ -156,24 +157,10 @@ func Listen(dir string, service Service) (*Server, error) {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		s, err := service.Status()
-		answer(w, s, err)
-	})
-	mux.HandleFunc("POST /release", func(w http.ResponseWriter, _ *http.Request) {
-		r, err := service.Release()
-		answer(w, r, err)
-	})
+	mux.HandleFunc("GET /status", answer(func(*http.Request) (any, error) { return service.Status() }))
+	mux.HandleFunc("POST /release", answer(func(*http.Request) (any, error) { return service.Release() }))
+	handle(mux, service)
 	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
-}
-
-func answer(w http.ResponseWriter, document any, err error) {
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(document) // the client is gone: nobody to tell
 }
 
 // listenUnix listens on a path that may be longer than the 108 bytes of a socket

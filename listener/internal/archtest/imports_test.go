@@ -36,7 +36,7 @@ var table = map[string][]string{
 	"listener/daemon": {
 		"listener", "listener/syncrepl", "listener/internal/admin", "listener/internal/config",
 		"listener/internal/dispatch", "listener/internal/filter", "listener/internal/route",
-		"listener/internal/schema", "listener/internal/shared", "listener/internal/store", cobra, ldap, terminal, zap,
+		"listener/internal/schema", "listener/internal/shared", "listener/internal/store", "modules/event", cobra, ldap, terminal, zap,
 	},
 
 	"listener/internal/wire":     {asn1},

@@ -116,6 +116,9 @@ func (m *module) committedLocked(c *Changes) {
 		m.dueMore = m.dueMore || len(tasks) > 0
 	}
 	m.uncommitted -= len(c.Failed) + len(c.Waiting) + len(c.Stopped)
+	if m.deciding > 0 {
+		l.change.Broadcast()
+	}
 	if m.dueMore || m.more || m.walkMore {
 		l.load.Signal()
 	}

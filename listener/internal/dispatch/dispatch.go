@@ -61,6 +61,7 @@ type Module struct {
 	Failed   int    // of those, tasks that have failed
 	SetAside int    // of those, tasks that wait for a decision
 	Handed   uint64 // how far tasks of the outbox may have been handed out, as stored
+	Paused   bool   // no call is made
 	Settings Settings
 }
 

@@ -21,7 +21,7 @@ func (l *lane) runLoader() {
 			if m.fold.on && !m.wantsLoadLocked() {
 				load = l.foldLocked
 			}
-			if (m.fold.on || m.wantsLoadLocked()) && !l.stopping {
+			if (m.fold.on || m.wantsLoadLocked()) && !l.stopping && m.deciding == 0 {
 				loaded = true
 				if err := load(m); err != nil {
 					l.d.fail(err)
@@ -116,6 +116,9 @@ func (m *module) loadedLocked() {
 	m.committed = nil
 	if m.hasWorkLocked() {
 		m.quiet.Stop()
+	}
+	if m.deciding > 0 {
+		l.change.Broadcast()
 	}
 	l.work.Broadcast() // for the tasks, for a step that is owed, or for others' tasks
 	if !m.busyLocked() {
@@ -261,6 +264,14 @@ func (m *module) beforeLocked(w *work) (before []*work) {
 	}
 	for i := range m.queue.Line(w.Above) {
 		if other := i.Value; other.class == streamWalk && other.Seq < w.Seq {
+			before = append(before, other)
+		}
+	}
+	if len(w.Keys) < 3 || w.Keys[1] == w.Keys[2] {
+		return before
+	}
+	for _, other := range m.ready[streamWalk] { // it moves: what was below it is created before
+		if other.Above == w.Keys[1] && other.Seq < w.Seq {
 			before = append(before, other)
 		}
 	}

@@ -251,6 +251,13 @@ func (o *memory) failures(m string) map[uint64]dispatch.Failure {
 	return out
 }
 
+// drop takes a task out.
+func (o *memory) drop(m string, seq uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.take(m, seq)
+}
+
 // hasten makes due what was put off to the next run.
 func (o *memory) hasten(m string) {
 	for _, t := range o.parked[m] {

@@ -39,6 +39,7 @@ type module struct {
 	blocking    map[string]int // keys of tasks that are about to be parked
 	committed   []*Changes     // while the loader reads: what has become durable
 	withdrawn   []*Task        // while the loader reads: parked tasks that left the window
+	deciding    int            // who waits to decide on failed tasks
 	uncommitted int            // tasks that failed, wait or were parked, and whose change is not yet stored
 
 	queued   int // owed
@@ -133,7 +134,7 @@ func (m *module) readyLocked() int {
 // before them are through.
 func (m *module) hasWorkLocked() bool {
 	switch {
-	case m.gaveUp:
+	case m.gaveUp || m.Paused:
 		return false
 	case m.stoppedLocked():
 		return len(m.ready[streamParked]) > 0
@@ -142,7 +143,7 @@ func (m *module) hasWorkLocked() bool {
 }
 
 // restingLocked tells whether tasks in the window are not called for now.
-func (m *module) restingLocked() bool { return m.gaveUp || m.stoppedLocked() }
+func (m *module) restingLocked() bool { return m.gaveUp || m.Paused || m.stoppedLocked() }
 
 // busyLocked tells whether there is work that can run now or is about to.
 func (m *module) busyLocked() bool {
@@ -161,7 +162,7 @@ func (m *module) settledLocked() bool {
 	if m.busyLocked() || m.step != "" || m.uncommitted > 0 {
 		return false
 	}
-	if m.gaveUp {
+	if m.gaveUp || m.Paused {
 		return true
 	}
 	for _, timer := range m.halted {
@@ -181,7 +182,7 @@ func (m *module) nextStepLocked(stopping bool) listener.Kind {
 		return ""
 	case m.wantsInit() && m.hasWorkLocked():
 		return listener.KindInitialize
-	case !m.prepared && m.hasRun() && !m.wantsInit() && (m.hasWorkLocked() || m.steps.PostRunOwed && m.hasPostRun()):
+	case !m.prepared && !m.Paused && m.hasRun() && !m.wantsInit() && (m.hasWorkLocked() || m.steps.PostRunOwed && m.hasPostRun()):
 		return listener.KindPreRun
 	}
 	return ""

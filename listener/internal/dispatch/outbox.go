@@ -14,7 +14,8 @@ type Task struct {
 	UUID  listener.UUID
 	// Old and New are the entries; nil where the kind of call has none.
 	Old, New *listener.Entry
-	// Keys are the entry and its normalized names: what orders the task.
+	// Keys are the entry and its normalized names, the old one first: what orders the
+	// task.
 	Keys []string
 	// Above is the name above that of New, as a key; empty if there is none.
 	Above string
@@ -72,8 +73,8 @@ type Query struct {
 	// the dispatcher has them.
 	Held func(seq uint64) Held
 	// Tree asks for parents first: a task that creates or moves an entry has to wait for
-	// the backlog's task of the one above it, and one that removes an entry for all
-	// earlier removes of the backlog.
+	// the backlog's task of the one above it, one that moves it for creates below its old
+	// name, and one that removes it for all earlier removes of the backlog.
 	Tree bool
 	// At most Limit tasks are wanted, and no further one when they take Size bytes.
 	Limit, Size int

@@ -32,7 +32,7 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 		}
 		if step := m.nextStepLocked(l.stopping); step != "" {
 			waiting := !m.stepWait.IsZero() && time.Now().Before(m.stepWait)
-			if m.inFlight == 0 && !waiting && m.mayCallLocked() {
+			if m.inFlight == 0 && !waiting && m.stuck == 0 {
 				return m, step, nil
 			}
 			if step != listener.KindPostRun || !waiting {
@@ -113,7 +113,7 @@ func (l *lane) pickOtherLocked(front uint64) (*module, listener.Kind, *work) {
 
 // mayCallLocked tells whether the module may be called at all now.
 func (m *module) mayCallLocked() bool {
-	if m.gaveUp || m.stuck > 0 && m.lane.shared {
+	if m.gaveUp || m.Paused || m.stuck > 0 && m.lane.shared {
 		return false
 	}
 	return m.down.probes == 0 || m.inFlight == 0 && !time.Now().Before(m.down.until)

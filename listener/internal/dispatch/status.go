@@ -9,7 +9,7 @@ import (
 // ModuleStatus is what is to be known of a module at a moment.
 type ModuleStatus struct {
 	Name string
-	// State is initializing, running, idle, failing, backing off, stopped or stuck.
+	// State is initializing, running, idle, failing, backing off, stopped, stuck or paused.
 	State string
 	// Queued counts the calls owed, including those in flight and failing.
 	Queued int
@@ -65,6 +65,8 @@ func (m *module) statusLocked() ModuleStatus {
 		s.NextProbe = m.down.until
 	}
 	switch {
+	case m.Paused:
+		s.State = "paused"
 	case m.stuck > 0:
 		s.State = "stuck"
 	case m.down.probes > 0:

@@ -16,7 +16,8 @@ import (
 // They come in order.
 //
 // With tree, parents come first: what creates or moves an entry has to wait for the task
-// of the one above it, and what removes one for all earlier removes.
+// of the one above it, what moves one for the creates right below its old name, and what
+// removes one for all earlier removes.
 func (tx *Tx) Ahead(t *Task, keys []string, tree bool, loaded func(seq uint64) bool) ([]Task, error) {
 	a := &ahead{tx: tx, module: t.Module, tree: tree, loaded: loaded, rows: tx.backlog.Cursor(), found: map[uint64]bool{}}
 	if err := a.look(t, keys); err != nil {
@@ -24,7 +25,7 @@ func (tx *Tx) Ahead(t *Task, keys []string, tree bool, loaded func(seq uint64) b
 	}
 	for done := 0; done < len(a.tasks); done++ {
 		t := a.tasks[done]
-		keys, err := tx.taskKeys(&t)
+		keys, err := tx.Keys(&t)
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +55,13 @@ func (a *ahead) look(t *Task, keys []string) error {
 		return err
 	}
 	if a.tree && t.New != 0 {
-		if above, ok := schema.ParentKey([]byte(keys[len(keys)-1])); ok {
-			keys = append(slices.Clip(keys), string(above))
+		old, new := keys[1], keys[len(keys)-1]
+		keys = slices.Clip(keys)
+		if above, ok := schema.ParentKey([]byte(new)); ok {
+			keys = append(keys, string(above))
+		}
+		if old != new {
+			keys = append(keys, below(old))
 		}
 	}
 	c := a.tx.walkKeys.Cursor()
@@ -118,8 +124,12 @@ func (a *ahead) scan(index *bbolt.Cursor, prefix []byte, before uint64) error {
 	return nil
 }
 
-// taskKeys returns what orders the task: its entry, and the names that it has.
-func (tx *Tx) taskKeys(t *Task) (keys []string, err error) {
+// below returns the key of what is right below a name. It differs from all names: they
+// end in a byte that this does not.
+func below(name string) string { return name + "below" }
+
+// Keys returns what orders the task: its entry, and the names that it has.
+func (tx *Tx) Keys(t *Task) (keys []string, err error) {
 	for _, version := range []uint64{t.Old, t.New} {
 		if version == 0 {
 			continue

@@ -78,7 +78,7 @@ func (tx *Tx) unattempted(f *Folding, id uint64) (queue []Task, err error) {
 	failed := false
 	c := tx.pending.Cursor()
 	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		t, err := tx.task(f.Module, binary.BigEndian.Uint64(k[12:]))
+		t, err := tx.Task(f.Module, binary.BigEndian.Uint64(k[12:]))
 		if err != nil {
 			return nil, err
 		}
@@ -106,8 +106,8 @@ func (tx *Tx) unattempted(f *Folding, id uint64) (queue []Task, err error) {
 	return queue, nil
 }
 
-// task returns a task wherever it is.
-func (tx *Tx) task(module uint32, seq uint64) (Task, error) {
+// Task returns a task wherever it is.
+func (tx *Tx) Task(module uint32, seq uint64) (Task, error) {
 	key := outboxKey(&tx.key, module, seq)
 	for place, raw := range [][]byte{InOutbox: tx.outbox.Get(key), InBacklog: tx.backlog.Get(key), InParked: tx.parked.Get(key)} {
 		if raw != nil {
@@ -123,7 +123,7 @@ func (tx *Tx) task(module uint32, seq uint64) (Task, error) {
 func (tx *Tx) run(queue []Task) (int, error) {
 	name := []byte(nil)
 	for i := range queue {
-		keys, err := tx.taskKeys(&queue[i])
+		keys, err := tx.Keys(&queue[i])
 		if err != nil {
 			return 0, err
 		}
@@ -163,8 +163,8 @@ func (tx *Tx) foldRun(f *Folding, run []Task) (gone int, err error) {
 	remove := run
 	if keep {
 		remove = run[:len(run)-1]
-		if first.Kind == listener.KindCreate {
-			folded.Kind = listener.KindCreate // last is no remove then
+		if first.Kind == listener.KindCreate && folded.New != 0 {
+			folded.Kind = listener.KindCreate
 		}
 		if err := tx.rewrite(&folded); err != nil {
 			return 0, err

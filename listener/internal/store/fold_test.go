@@ -73,16 +73,7 @@ func TestFold(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t, t.TempDir())
-			states := strings.Fields(c.states)
-			if states[0] != "-" { // the version before the first task
-				update(t, s, func(tx *store.Tx) error {
-					if err := tx.AddTask(store.Task{Module: 2, Seq: 1 << 40, Kind: listener.KindRemove, Cause: listener.CauseLive, ID: 1}); err != nil {
-						return err
-					}
-					return tx.KeepVersion(&store.Record{ID: 1, Seq: 1, UUID: listener.UUID{1}, DN: "cn=" + states[0][:1], Attrs: states[0][1:]})
-				})
-			}
-			history(t, s, states...)
+			states := baseAndHistory(t, s, c.states)
 			update(t, s, func(tx *store.Tx) error {
 				gone, err := tx.Fold(&store.Folding{Module: 1, Loaded: c.attempted + 1, Same: func(a, b *store.Record) (bool, error) {
 					return a.DN == b.DN && a.Attrs == b.Attrs, nil
@@ -99,12 +90,28 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// baseAndHistory is history for states in one text, with the version before the first.
+func baseAndHistory(t *testing.T, s *store.Store, text string) []string {
+	t.Helper()
+	states := strings.Fields(text)
+	if states[0] != "-" {
+		update(t, s, func(tx *store.Tx) error {
+			if err := tx.AddTask(store.Task{Module: 2, Seq: 1 << 40, Kind: listener.KindRemove, Cause: listener.CauseLive, ID: 1}); err != nil {
+				return err
+			}
+			return tx.KeepVersion(&store.Record{ID: 1, Seq: 1, UUID: listener.UUID{1}, DN: "cn=" + states[0][:1], Attrs: states[0][1:]})
+		})
+	}
+	history(t, s, states...)
+	return states
+}
+
 // content returns the tasks of module 1.
 func content(t *testing.T, s *store.Store) string {
 	t.Helper()
 	var out []string
 	err := s.View(func(tx *store.Tx) error {
-		tasks, err := tx.Tasks(1, 0, 1<<60, 100)
+		tasks, err := tx.Queued(1, 1)
 		if err != nil {
 			return err
 		}

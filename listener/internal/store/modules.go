@@ -16,6 +16,8 @@ type ModuleState struct {
 	Attributes []string `json:"attributes,omitempty"`
 	// Walk is set while the module is being brought in line with the mirror.
 	Walk *Walk `json:"walk,omitempty"`
+	// Paused: nothing is called until someone lets it go on.
+	Paused bool `json:"paused,omitempty"`
 	// Initialized: initialize succeeded.
 	Initialized bool `json:"initialized,omitempty"`
 	// PostRunOwed: pre_run was called and no post_run has succeeded since.

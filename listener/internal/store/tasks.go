@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // Task is one call owed to one module.
@@ -51,12 +52,15 @@ func (tx *Tx) AddTask(t Task) error {
 	bucket := tx.outbox
 	if t.Cause != listener.CauseLive {
 		bucket = tx.backlog
-		keys, err := tx.taskKeys(&t)
+		keys, err := tx.Keys(&t)
 		if err != nil {
 			return err
 		}
 		if t.Kind == listener.KindCreate {
 			keys = keys[1:] // by its entry it is found among the pending ones
+			if above, ok := schema.ParentKey([]byte(keys[0])); ok {
+				keys = append(keys, below(string(above)))
+			}
 		}
 		for _, key := range keys {
 			hash := hashKey(key)

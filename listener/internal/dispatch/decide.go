@@ -1,0 +1,134 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrUnknownModule is returned for a module that has no calls made here.
+var ErrUnknownModule = errors.New("no such module is running")
+
+// ErrInFlight is returned when a call is being made that was to be decided on.
+var ErrInFlight = errors.New("the call is being made right now")
+
+func (d *Dispatcher) module(name string) (*module, error) {
+	m := d.modules[name]
+	if m == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownModule, name)
+	}
+	return m, nil
+}
+
+// SetPaused has no new call of the module made, until it is told to go on. A call in
+// flight finishes, and then post_run is due after the quiet period.
+func (d *Dispatcher) SetPaused(name string, paused bool) error {
+	m, err := d.module(name)
+	if err != nil {
+		return err
+	}
+	l := m.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.Paused = paused
+	m.quiet.Stop()
+	l.work.Broadcast()
+	l.wakeLocked(m)
+	return nil
+}
+
+// Decision is what is done with failed tasks of a module.
+type Decision struct {
+	// Gone counts the tasks that are gone, Failed those of them that had failed, and
+	// SetAside those that waited for a decision and do so no longer.
+	Gone, Failed, SetAside int
+}
+
+// Decide calls f, which changes tasks of the module in the outbox: the failed one with
+// the seq, and what waits for it. Meanwhile nothing is loaded, all that has failed is
+// stored as such, and these tasks are not in memory. It waits for that, until ctx ends.
+func (d *Dispatcher) Decide(ctx context.Context, name string, seq uint64, f func() (Decision, error)) error {
+	m, err := d.module(name)
+	if err != nil {
+		return err
+	}
+	l := m.lane
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.change.Broadcast()
+	})
+	defer stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.deciding++
+	defer func() { m.deciding-- }()
+	for m.loading || m.uncommitted > 0 {
+		if ctx.Err() != nil || l.stopping {
+			return fmt.Errorf("module %s is busy: %w", name, context.Cause(ctx))
+		}
+		l.change.Wait()
+	}
+	if m.held[seq] != NotHeld && !m.withdrawReadyLocked(seq) {
+		return fmt.Errorf("%w: module %s, seq %d", ErrInFlight, name, seq)
+	}
+	m.loading = true
+	l.mu.Unlock()
+	done, err := f()
+	l.mu.Lock()
+	if err == nil {
+		m.drainLocked(done.Gone)
+		m.failing -= done.Failed
+		m.setAside -= done.SetAside
+	}
+	m.dueMore = true
+	m.loadedLocked()
+	l.load.Signal()
+	l.change.Broadcast()
+	return err
+}
+
+// withdrawReadyLocked takes a parked task out of the window that has not been called
+// yet; nothing of what waits for it is there, since it has failed before.
+func (m *module) withdrawReadyLocked(seq uint64) bool {
+	for _, w := range m.ready[streamParked] {
+		if w.Seq == seq {
+			m.ready[streamParked].remove(w)
+			for _, i := range m.queue.Withdraw(w.item) {
+				m.forgetLocked(i.Value.Task) // by a collision at most
+			}
+			m.forgetLocked(w.Task)
+			return true
+		}
+	}
+	return false
+}
+
+// Again makes the failed calls of the module due that keep it halted (StopOnError).
+func (d *Dispatcher) Again(name string, seq uint64) (bool, error) {
+	m, err := d.module(name)
+	if err != nil {
+		return false, err
+	}
+	l := m.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for w, timer := range m.halted {
+		if w.Seq != seq || timer == nil && !w.Failure.SetAside() && !w.Failure.NextRun {
+			continue
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+		if w.Failure.SetAside() {
+			m.setAside--
+		}
+		f := *w.Failure
+		f.Next, f.NextRun = time.Now(), false
+		w.Failure = &f
+		m.againLocked(w)
+		return true, nil
+	}
+	return false, nil
+}
