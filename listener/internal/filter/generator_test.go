@@ -395,6 +395,9 @@ func (g *generator) item() string {
 	rule := ""
 	if g.chance(75) {
 		rule = ":" + pick(g, ruleNames)
+		if attr == "entryDN" && rule == ":dnSuperiorMatch" {
+			rule = ":dnSubtreeMatch" // slapd's database finds nothing above a name that no entry has
+		}
 		if g.chance(15) {
 			attr = ""
 		}

@@ -168,6 +168,11 @@ func TestMatching(t *testing.T) {
 		{both, "postalAddress", "=", "1 Main St.$Berlin", "1 Main St. Berlin", "no"},
 		{both, "postalAddress", "=", `5 \24$x`, `5 \24$X`, "yes"},
 		{both, "postalAddress", "=", `5 \x`, "x", "invalid"},
+		{slapd, "postalAddress", "~=", " gnome$Ⅷ", "Gnome$Ⅷ", "yes"},
+		{slapd, "postalAddress", "~=", "a$ü", "a$u", "yes"},
+		{slapd, "postalAddress", "~=", "a$ü", "a$ü", "no"},
+		{slapd, "cn", "=", "viii", "Ⅷ", "no"},
+		{standard, "cn", "=", "viii", "Ⅷ", "yes"},
 		{both, "postalAddress", "=", "*BERLIN*", "1 Main St.$Berlin", "yes"},
 
 		{both, "userPassword", "=", "a\x00", "a\x00", "yes"},
@@ -191,6 +196,7 @@ func TestMissingRulesFollowTheSyntax(t *testing.T) {
 	s := parse(t, schema.Definitions{Vendor: schema.Directory389, AttributeTypes: types})
 	for _, c := range []struct{ typ, operator, asserted, value, want string }{
 		{"text", "=", "A", "a", "yes"}, {"text", ">=", "A", "b", "yes"}, {"text", "=", "A*", "ab", "yes"}, {"n", ">=", "9", "10", "yes"},
+		{"text", "=", "MÜLLER", "müller", "yes"}, {"text", "=", "Mu\u0308ller", "Müller", "no"}, // no normalization
 	} {
 		if got := outcome(assertion(s, c.typ, c.operator, c.asserted), c.value); got != c.want {
 			t.Errorf("(%s%s%s) on %q: %s, want %s", c.typ, c.operator, c.asserted, c.value, got, c.want)

@@ -32,7 +32,7 @@ func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) 
 	slapd := s.vendor == OpenLDAP
 	switch form {
 	case normalCased, normalFolded:
-		return appendPrepared(dst, v, form == normalFolded, slapd, part)
+		return appendPrepared(dst, v, form == normalFolded, s.vendor, part)
 	case normalIA5Cased, normalIA5Folded:
 		return appendIA5(dst, v, form == normalIA5Folded, slapd, part), true
 	case normalNumeric:
@@ -40,7 +40,7 @@ func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) 
 	case normalTelephone:
 		return appendWithout(dst, v, true, !slapd), true
 	case normalList:
-		return appendList(dst, v, slapd, part)
+		return appendList(dst, v, s.vendor, part)
 	case normalBoolean:
 		return appendLower(dst, v), s.validValue(syntaxBoolean, v)
 	case normalInteger:

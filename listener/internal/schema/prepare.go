@@ -25,8 +25,10 @@ const (
 // the ends dropped.
 //
 // OpenLDAP leaves the mapping step out, folds the case character by character before it
-// normalizes and not after, and knows of no white space but the space.
-func appendPrepared(dst []byte, s string, fold, slapd bool, part Part) ([]byte, bool) {
+// normalizes and not after, and knows of no white space but the space. 389 DS doesn't
+// normalize.
+func appendPrepared(dst []byte, s string, fold bool, v Vendor, part Part) ([]byte, bool) {
+	slapd := v == OpenLDAP
 	ascii := 0
 	for ascii < len(s) && s[ascii] < utf8.RuneSelf && (slapd || s[ascii] >= ' ' && s[ascii] != 0x7f) {
 		ascii++
@@ -44,17 +46,27 @@ func appendPrepared(dst []byte, s string, fold, slapd bool, part Part) ([]byte, 
 				continue
 			}
 		}
-		// OpenLDAP folds letters only: the numeral Ⅷ keeps its case.
-		if fold && (!slapd || unicode.In(r, unicode.Lu, unicode.Lt)) {
-			r = unicode.ToLower(r)
+		if fold {
+			r = foldRune(r, slapd)
 		}
 		mapped = utf8.AppendRune(mapped, r)
 	}
-	normal := norm.NFKC.Bytes(mapped)
-	if fold && !slapd {
-		normal = norm.NFKC.Bytes(foldFull(normal))
+	if v != Directory389 {
+		mapped = norm.NFKC.Bytes(mapped)
+		if fold && !slapd {
+			mapped = norm.NFKC.Bytes(foldFull(mapped))
+		}
 	}
-	return appendSpaced(dst, normal, false, slapd, part), true
+	return appendSpaced(dst, mapped, false, slapd, part), true
+}
+
+// foldRune folds the case of one character. OpenLDAP folds letters only: the numeral Ⅷ
+// keeps its case.
+func foldRune(r rune, slapd bool) rune {
+	if slapd && !unicode.In(r, unicode.Lu, unicode.Lt) {
+		return r
+	}
+	return unicode.ToLower(r)
 }
 
 // appendSpaced folds ASCII letters and runs of spaces. A string of spaces alone is one
@@ -137,7 +149,7 @@ func appendIA5(dst []byte, s string, fold, slapd bool, part Part) []byte {
 
 // appendList appends a list of lines as it is compared, line by line. The escapes stay:
 // they are the same in every value.
-func appendList(dst []byte, s string, slapd bool, part Part) ([]byte, bool) {
+func appendList(dst []byte, s string, v Vendor, part Part) ([]byte, bool) {
 	for first := true; ; first = false {
 		line, rest, more := strings.Cut(s, "$")
 		if !first {
@@ -145,7 +157,7 @@ func appendList(dst []byte, s string, slapd bool, part Part) ([]byte, bool) {
 		}
 		if line != "" {
 			var ok bool
-			if dst, ok = appendPrepared(dst, line, true, slapd, part); !ok {
+			if dst, ok = appendPrepared(dst, line, true, v, part); !ok {
 				return dst, false
 			}
 		}
@@ -183,7 +195,8 @@ func appendRoughList(dst []byte, s string) []byte {
 		if i > 0 {
 			dst = append(dst, '$')
 		}
-		dst = appendSpaced(dst, appendSounds(nil, line), true, true, Whole)
+		line = strings.Map(func(r rune) rune { return foldRune(r, true) }, line)
+		dst = appendSpaced(dst, appendSounds(nil, line), false, true, Whole)
 	}
 	return dst
 }
