@@ -162,6 +162,9 @@ func TestMatching(t *testing.T) {
 		{both, "member", ":dnOneLevelMatch:=", "dc=x", "cn=b,dc=x", "yes"},
 		{both, "member", ":dnSuperiorMatch:=", "cn=b,dc=x", "dc=x", "yes"},
 		{both, "uniqueMember", "=", "cn=a#'01'B", "CN=A#'01'B", "yes"},
+		{both, "uniqueMember", "=", " ", "", "invalid"},
+		{slapd, "mail", "=", "a\x00b", "A", "yes"},
+		{standard, "mail", "=", "a\x00b", "A", "no"},
 		{both, "uniqueMember", "=", "cn=a", "CN=A#'01'B", "no"},
 
 		{both, "postalAddress", "=", "1 MAIN st.$Berlin", "1 Main  St.$BERLIN ", "yes"},

@@ -15,7 +15,7 @@ import (
 // type or a value that doesn't fit.
 //
 // 389 DS compares names without its schema: types as they are written, values without
-// regard to case. So does this for a schema of its.
+// regard to case, with all their spaces. So does this for a schema of its.
 func (s *Schema) AppendName(dst []byte, dn string) ([]byte, bool) {
 	start := len(dst)
 	if dn == "" {
@@ -113,6 +113,9 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 		if t.Equality.Supported() && t.Equality.normal != normalUUID {
 			form = t.Equality.normal
 		}
+	}
+	if s.vendor == Directory389 {
+		return key, escapeKey(append(dst, strings.ToLower(value)...), mark), true
 	}
 	normal, ok := s.appendNormal(dst, form, value, Whole)
 	if !ok {

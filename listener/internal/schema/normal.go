@@ -70,9 +70,9 @@ func (s *Schema) appendNameAndUID(dst []byte, v string) ([]byte, bool) {
 }
 
 func splitUID(v string) (name, uid string) {
-	v = strings.TrimRight(v, " ")
-	if i := strings.LastIndexByte(v, '#'); i >= 0 && validBitString(v[i+1:]) {
-		return v[:i], v[i+1:]
+	trimmed := strings.TrimRight(v, " ")
+	if i := strings.LastIndexByte(trimmed, '#'); i >= 0 && validBitString(trimmed[i+1:]) {
+		return trimmed[:i], trimmed[i+1:]
 	}
 	return v, ""
 }

@@ -136,10 +136,11 @@ func foldFull(s []byte) []byte {
 }
 
 // appendIA5 appends an IA5 string as it is compared. The parts of a substring assertion
-// lose the spaces at their ends, too, on OpenLDAP.
+// lose the spaces at their ends, too, on OpenLDAP, for which a NUL ends the string.
 func appendIA5(dst []byte, s string, fold, slapd bool, part Part) []byte {
 	if slapd {
 		part = Whole
+		s, _, _ = strings.Cut(s, "\x00")
 		if strings.Trim(s, " ") == "" {
 			return dst
 		}
