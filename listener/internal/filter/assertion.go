@@ -59,12 +59,14 @@ func (p *parser) extension(t text, attr description, ruleName string, dn bool, v
 	if rule == nil || attr.text != "" && !p.schema.Usable(rule, attr.attribute) {
 		return undefined{t}
 	}
-	m := p.schema.Extensible(rule, value)
-	if m == nil {
-		return undefined{t}
-	}
+	extensible := p.schema.Extensible
 	if attr.text == "" {
 		attr.name(p.schema.UsableTypes(rule))
+		extensible = p.schema.ExtensibleAny
+	}
+	m := extensible(rule, value)
+	if m == nil {
+		return undefined{t}
 	}
 	hasty := p.schema.Vendor() == schema.OpenLDAP
 	n := &compare{text: t, attr: attr, matcher: typed{m}, hasty: hasty}

@@ -29,7 +29,7 @@ func checkWith(t *testing.T, s *schema.Schema, e *listener.Entry, tests []matchT
 // assertion is about, and what is undefined.
 func TestWithServerSchema(t *testing.T) {
 	e := entry("dn: cn=Jane+uid=jr,ou=People,dc=x", "objectClass: inetOrgPerson", "objectClass: xRight", "commonName: Jane Roe", "SN;lang-de: Röe",
-		"2.5.4.11: people", "uidNumber: 7", "mail: jane@x", "xTextSort: sorted", "xMute: silent", "member: cn=A,dc=x", "xNumber: 18446744073709551616", "xNumber: 3")
+		"2.5.4.11: people", "uidNumber: 7", "mail: jane@x", "xTextSort: sorted", "xMute: silent", "member: cn=A,dc=x", "xNumber: 18446744073709551616", "xNumber: 3", "title: Ⅷ")
 	checkWith(t, testSchema(t), e, []matchTest{
 		{"(cn=jane  roe)", yes}, {"(2.5.4.3=Jane Roe)", yes}, {"(COMMONNAME=j*e)", yes}, {"(name=jane roe)", yes}, {"(name=röe)", yes}, {"(ou=PEOPLE)", yes},
 		{"(sn=röe)", yes}, {"(sn;lang-de=röe)", yes}, {"(sn;lang-en=röe)", no}, {"(surname;lang-=röe)", yes}, {"(cn;lang-=jane roe)", no},
@@ -45,6 +45,8 @@ func TestWithServerSchema(t *testing.T) {
 		{"(:caseIgnoreMatch:=SORTED)", yes}, {"(:caseExactMatch:=SORTED)", no}, {"(:integerMatch:=7)", yes}, {"(:integerMatch:=x)", undef}, {"(:integerMatch:=8)", no},
 		{"(:dn:caseIgnoreMatch:=people)", yes}, {"(ou:dn:=people)", yes}, {"(name:dn:=jane)", yes}, {"(cn:dn:=roe)", no}, {"(dc:dn:=X)", yes}, {"(dc:dn:=ä)", undef},
 		{"(:distinguishedNameMatch:=CN=a,dc=X)", yes},
+		{"(gidNumber:1.2.840.113556.1.4.804:=18446744073709551616)", undef}, {"(!(uidNumber:integerBitOrMatch:=18446744073709551616))", undef}, {"(xNumber:integerBitOrMatch:=18446744073709551616)", undef},
+		{"(:caseIgnoreMatch:=Ⅷ)", no}, {"(title:caseIgnoreMatch:=Ⅷ)", yes}, {"(!(xTime=20240101000000Z))", yes},
 		// OpenLDAP stops at a value that it cannot compare.
 		{"(xNumber:1.2.840.113556.1.4.803:=3)", undef}, {"(uidNumber:1.2.840.113556.1.4.803:=3)", yes},
 	})

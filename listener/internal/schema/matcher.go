@@ -124,6 +124,17 @@ func (s *Schema) Extensible(r *Rule, value string) Matcher {
 	return s.matcher(r, value)
 }
 
+// ExtensibleAny returns the matcher of (:rule:=value). OpenLDAP normalizes that value twice,
+// which folds the case of what became letters the first time.
+func (s *Schema) ExtensibleAny(r *Rule, value string) Matcher {
+	if s.vendor == OpenLDAP && r.Supported() && r.normal == normalFolded && s.validValue(r.implementation.syntax, value) {
+		if normal, ok := s.appendNormal(nil, r.normal, value, Whole); ok {
+			value = string(normal)
+		}
+	}
+	return s.Extensible(r, value)
+}
+
 // matcher makes the matcher of a rule that is none of order or substrings.
 func (s *Schema) matcher(r *Rule, value string) Matcher {
 	if r.kind == classEquality {
@@ -144,10 +155,7 @@ func (s *Schema) matcher(r *Rule, value string) Matcher {
 		return &equal{s, r.normal, want}
 	case bitAnd, bitOr:
 		mask, err := strconv.ParseInt(value, 10, 64)
-		if err != nil {
-			return nil
-		}
-		return &bits{mask, r.kind == bitAnd}
+		return &bits{mask, err != nil, r.kind == bitAnd}
 	case nameUnder, nameBelow, nameJustBelow, nameAbove:
 		return &relation{s, want, r.kind}
 	}
@@ -318,14 +326,15 @@ func (m *roughNameAndUID) Match(value string, buf *[]byte) (bool, bool) {
 }
 
 type bits struct {
-	mask int64
-	all  bool
+	mask   int64
+	beyond bool // the mask has more than 64 bits: no value can be compared with it
+	all    bool
 }
 
 func (m *bits) Match(value string, _ *[]byte) (bool, bool) {
 	v, err := strconv.ParseInt(value, 10, 64)
 	switch {
-	case err != nil:
+	case err != nil || m.beyond:
 		return false, false
 	case m.all:
 		return v&m.mask == m.mask, true

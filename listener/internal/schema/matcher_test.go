@@ -112,7 +112,7 @@ func TestMatching(t *testing.T) {
 		{both, "uidNumber", ":1.2.840.113556.1.4.803:=", "6", "7", "yes"},
 		{both, "uidNumber", ":1.2.840.113556.1.4.803:=", "6", "5", "no"},
 		{both, "uidNumber", ":integerBitOrMatch:=", "6", "8", "no"},
-		{both, "uidNumber", ":integerBitOrMatch:=", "99999999999999999999", "8", "invalid"},
+		{both, "uidNumber", ":integerBitOrMatch:=", "99999999999999999999", "8", "undef"},
 		{both, "uidNumber", ":integerBitOrMatch:=", "1", "99999999999999999999", "undef"},
 		{both, "uidNumber", ":integerOrderingMatch:=", "6", "5", "yes"},
 		{both, "uidNumber", ":integerOrderingMatch:=", "6", "6", "no"},
