@@ -46,7 +46,7 @@ type rdns struct {
 
 func fromRoot(dn string) rdns {
 	r := rdns{dn: dn, begin: len(dn) + 1}
-	if !strings.ContainsAny(dn, `\"`) {
+	if !hasEscapes(dn) {
 		return r
 	}
 	r.escaped = true
@@ -73,12 +73,18 @@ func (r *rdns) next() bool {
 	r.end = r.begin - 1
 	cut := -1
 	if !r.escaped {
-		cut = strings.LastIndexAny(r.dn[:r.end], ",;")
+		for cut = r.end - 1; cut >= 0 && r.dn[cut] != ',' && r.dn[cut] != ';'; cut-- {
+		}
 	} else if n := len(r.cuts); n > 0 {
 		cut, r.cuts = r.cuts[n-1], r.cuts[:n-1]
 	}
 	r.begin = cut + 1
 	return true
+}
+
+// hasEscapes tells whether s has what makes a separator part of a value.
+func hasEscapes(s string) bool {
+	return strings.IndexByte(s, '\\') >= 0 || strings.IndexByte(s, '"') >= 0
 }
 
 // ParentKey returns the key of the entry above key, and false for a name of one
@@ -109,7 +115,7 @@ func Rebase(dn, from, to string) string {
 }
 
 func appendRDN(dst []byte, rdn string) []byte {
-	if i := strings.IndexAny(rdn, `+\"`); i >= 0 && strings.Contains(rdn[i:], "+") {
+	if strings.IndexByte(rdn, '+') >= 0 {
 		avas := splitAVAs(rdn)
 		if len(avas) > 1 {
 			normal := make([]string, len(avas))
@@ -159,7 +165,7 @@ func appendAVA(dst []byte, ava string) []byte {
 	}
 	dst = appendFolded(dst, typ)
 	dst = append(dst, '=')
-	if !strings.ContainsAny(value, `\"`) {
+	if !hasEscapes(value) {
 		return appendFolded(dst, strings.Trim(value, " "))
 	}
 	return appendFolded(dst, unescape(value))
@@ -212,26 +218,35 @@ func hexValue(c byte) byte {
 	return c - 'a' + 10
 }
 
+// plain maps the bytes that appendFolded takes one by one to what they become, and
+// the others to zero.
+var plain = func() (t [256]byte) {
+	for c := escapeFloor; c < utf8.RuneSelf; c++ {
+		t[c] = byte(unicode.ToLower(rune(c)))
+	}
+	t[' '] = 0
+	return t
+}()
+
 // appendFolded appends s in lower case, each run of spaces as one. As insignificant
 // as inner runs are those at the ends of a value (RFC 4518, section 2.6.1).
 func appendFolded(dst []byte, s string) []byte {
 	start := len(dst)
 	for i := 0; i < len(s); {
 		c := s[i]
+		if p := plain[c]; p != 0 {
+			dst = append(dst, p)
+			i++
+			continue
+		}
 		switch {
 		case c == ' ':
 			if len(dst) > start && dst[len(dst)-1] != ' ' {
 				dst = append(dst, ' ')
 			}
 			i++
-		case 'A' <= c && c <= 'Z':
-			dst = append(dst, c+'a'-'A')
-			i++
 		case c < escapeFloor:
 			dst = append(dst, escape, c+escapeFloor)
-			i++
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
 			i++
 		default:
 			r, size := utf8.DecodeRuneInString(s[i:])
