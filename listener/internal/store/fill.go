@@ -14,9 +14,9 @@ import (
 // what it has written, within bounds. So most of the work is done while entries arrive,
 // and no page is written more than a few times.
 const (
-	fillLeast = 2 << 20
+	fillLeast = 6 << 20
 	fillMost  = 32 << 20
-	fillBatch = 1 << 20 // written by one transaction
+	fillBatch = 4 << 20 // written by one transaction
 )
 
 // Fill is the first load of the mirror. Entries are appended in order of arrival, and
@@ -97,6 +97,10 @@ func (f *Fill) Write() error {
 		return err
 	}
 	slices.SortFunc(f.uuids, func(a, b uuidRow) int {
+		x, y := binary.BigEndian.Uint64(a.uuid[:]), binary.BigEndian.Uint64(b.uuid[:])
+		if x != y {
+			return cmp.Compare(x, y) // which differ nearly always
+		}
 		return cmp.Or(bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.id, b.id))
 	})
 	err = f.inBatches(len(f.uuids), func(tx *Tx, i int) error {
@@ -124,6 +128,7 @@ func (f *Fill) Finish() error {
 func (f *Fill) inBatches(n int, do func(tx *Tx, i int) error) error {
 	for i := 0; i < n; {
 		err := f.store.Update(func(tx *Tx) error {
+			tx.tree.FillPercent, tx.uuids.FillPercent = 0.9, 0.9 // keys come sorted
 			for ; i < n && tx.Size() < fillBatch; i++ {
 				if err := do(tx, i); err != nil {
 					return err
