@@ -16,7 +16,7 @@ import (
 const (
 	fillLeast = 6 << 20
 	fillMost  = 32 << 20
-	fillBatch = 4 << 20 // written by one transaction
+	fillBatch = 1 << 20 // written by one transaction
 )
 
 // Fill is the first load of the mirror. Entries are appended in order of arrival, and
