@@ -394,7 +394,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 	if err := d.hastenRetries(); err != nil {
 		return err
 	}
-	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}, before: map[string]uint64{}}
 	routed := map[string]*route.Module{}
 	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
@@ -407,6 +407,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 				return err
 			}
 			routed[m.Name], box.numbers[m.Name], box.attrs[m.Name] = d.routed[i], state.Number, m.Spec.Attributes
+			box.before[m.Name] = min(tx.Mark(state.Number), seq)
 			failed, setAside, err := tx.CountFailures(state.Number)
 			if err != nil {
 				return err
