@@ -413,7 +413,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 				return err
 			}
 			modules = append(modules, dispatch.Module{
-				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
+				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Executor: dispatch.InProcess(handlers[i]), Log: d.log.Named(m.Name),
 				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
 				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),

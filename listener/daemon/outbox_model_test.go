@@ -201,7 +201,7 @@ func (m *model) start() {
 				return err
 			}
 			modules = append(modules, dispatch.Module{
-				Name: o.name, Spec: listener.Spec{Name: o.name, RunAsynchronously: o.async}, Workers: 3, Handler: o, Log: zap.NewNop(),
+				Name: o.name, Spec: listener.Spec{Name: o.name, RunAsynchronously: o.async}, Workers: 3, Executor: dispatch.InProcess(o), Log: zap.NewNop(),
 				Queued: tx.CountTasks(o.number), Failed: failed, SetAside: setAside, Handed: tx.Mark(o.number),
 				Settings: dispatch.Settings{RetryMin: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond, PostRunMaxDelay: time.Hour, StopOnError: o.stop, Latest: o.latest, MaxTasks: o.max},
 			})
