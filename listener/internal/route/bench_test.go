@@ -24,7 +24,7 @@ func BenchmarkFill(b *testing.B) {
 	for i := range 8 {
 		attrs = append(attrs, listener.Attribute{Name: fmt.Sprint("description;x-", i), Values: []string{filler}})
 	}
-	body := encode(listener.NewEntry(listener.UUID{}, "", attrs...))
+	body := []byte(listener.NewEntry(listener.UUID{}, "", attrs...).BER())
 	s, err := store.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
