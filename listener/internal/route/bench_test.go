@@ -30,9 +30,9 @@ func benchmarkLoad(b *testing.B, again bool) {
 	for i := range 8 {
 		attrs = append(attrs, listener.Attribute{Name: fmt.Sprint("description;x-", i), Values: []string{filler}})
 	}
-	body := encode(listener.NewEntry(listener.UUID{}, "", attrs...))
+	body := []byte(listener.NewEntry(listener.UUID{}, "", attrs...).BER())
 	attrs[3].Values = []string{strings.Replace(filler, "x", "y", 1)}
-	changed := encode(listener.NewEntry(listener.UUID{}, "", attrs...))
+	changed := []byte(listener.NewEntry(listener.UUID{}, "", attrs...).BER())
 	s, err := store.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)

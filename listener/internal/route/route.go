@@ -46,7 +46,6 @@ import (
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/filter"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -127,7 +126,6 @@ type Progress struct {
 type Router struct {
 	store *store.Store
 	Config
-	baseKey []byte
 
 	ops   []op
 	bytes int
@@ -176,7 +174,7 @@ const (
 // from the stored one. An instance that has state but is not among the modules is
 // left as it is.
 func New(s *store.Store, c Config) (*Router, error) {
-	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[string]int{}}
+	r := &Router{store: s, Config: c, added: map[string]int{}}
 	r.progress.Store(&Progress{Phase: PhaseConnecting})
 	err := s.Update(func(tx *store.Tx) error {
 		for _, m := range c.Modules {

@@ -183,47 +183,74 @@ func splitTreeKey(k []byte) (name []byte, id uint64) {
 }
 
 // At returns the numbers of the entries that have the name. There is more than one
-// only while a refresh runs, or when the provider's names collide.
-func (tx *Tx) At(name []byte) []uint64 {
+// only while a refresh runs, or when the provider gives a name twice.
+func (tx *Tx) At(dn string) []uint64 {
 	var ids []uint64
-	c := tx.tree.Cursor()
-	for k, _ := c.Seek(append(bytes.Clone(name), 0)); k != nil; k, _ = c.Next() {
-		n, id := splitTreeKey(k)
-		if !bytes.Equal(n, name) {
-			break
+	tx.eachAt(schema.TreeKey(dn), func(id uint64) bool {
+		if tx.is(id, dn, tx.schema.SameName) {
+			ids = append(ids, id)
 		}
-		ids = append(ids, id)
-	}
+		return true
+	})
 	return ids
 }
 
+// eachAt calls fn with the entries that have the key of a name until it returns false.
+// Names that the schema tells apart may have one key.
+func (tx *Tx) eachAt(name []byte, fn func(id uint64) bool) {
+	c := tx.tree.Cursor()
+	for k, _ := c.Seek(append(bytes.Clone(name), 0)); k != nil; k, _ = c.Next() {
+		n, id := splitTreeKey(k)
+		if !bytes.Equal(n, name) || !fn(id) {
+			break
+		}
+	}
+}
+
+// is tells whether the entry's name is to dn as asked. A damaged entry is taken to be:
+// who reads it next is told.
+func (tx *Tx) is(id uint64, dn string, asked func(name, dn string) bool) bool {
+	r, err := tx.Get(id)
+	return err != nil || r != nil && asked(r.DN, dn)
+}
+
 // HasBelow tells whether there are entries below the name.
-func (tx *Tx) HasBelow(name []byte) bool {
-	k, _ := tx.tree.Cursor().Seek(append(bytes.Clone(name), 1))
-	return k != nil && bytes.HasPrefix(k, name)
+func (tx *Tx) HasBelow(dn string) bool {
+	ids, _ := tx.Below(dn, nil, 1)
+	return len(ids) > 0
 }
 
 // Below returns the numbers of up to limit entries below the name, parents first,
 // from the position after on (nil: the first), and the position of the last one.
-func (tx *Tx) Below(name, after []byte, limit int) (ids []uint64, last []byte) {
+func (tx *Tx) Below(dn string, after []byte, limit int) (ids []uint64, last []byte) {
+	name := schema.TreeKey(dn)
 	from := append(bytes.Clone(name), 1)
 	if bytes.Compare(after, from) > 0 {
 		from = append(bytes.Clone(after), 0)
 	}
 	c := tx.tree.Cursor()
 	for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, name) && len(ids) < limit; k, _ = c.Next() {
-		_, id := splitTreeKey(k)
-		ids = append(ids, id)
-		last = k
+		if _, id := splitTreeKey(k); tx.is(id, dn, tx.schema.Below) {
+			ids = append(ids, id)
+			last = k
+		}
 	}
 	return ids, bytes.Clone(last)
 }
 
-// AfterSubtree returns the position behind the last entry at and below the name.
-func AfterSubtree(name []byte) []byte {
-	pos := bytes.Clone(name)
-	pos[len(pos)-1]++ // all these keys begin with name, which ends in a zero byte
-	return pos
+// AfterSubtree returns the position behind the last entry at and below the name. False if
+// others are among them, whose names the schema tells apart.
+func (tx *Tx) AfterSubtree(dn string) (pos []byte, ok bool) {
+	name, ok := schema.TreeKey(dn), true
+	tx.eachAt(name, func(id uint64) bool {
+		ok = tx.is(id, dn, tx.schema.SameName)
+		return ok
+	})
+	if !ok || len(name) == 0 {
+		return nil, false
+	}
+	name[len(name)-1]++ // all these keys begin with name, which ends in a zero byte
+	return name, true
 }
 
 // Walk calls fn with the entries in tree order, parents first, from the position

@@ -21,16 +21,21 @@
 //	versions  id, seq                  a superseded record that a task still refers to
 //	held      n                        an entry that waits for the end of the refresh
 //	heldUUIDs sync UUID                n
-//	heldNames tree key                 n
+//	heldNames tree key, n              (nothing)
 //	fetches   sync UUID                (nothing): an entry that came with a subtree yet to be read
 //	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
+//	schema    "definitions"            the provider's schema (JSON)
 //
 // id numbers the entries in order of arrival: sequential keys keep bbolt fast, and
 // sets of entries are bitmaps. Numbers are big-endian. seq numbers the changes; the
 // seq of the change that wrote a record names this version of the entry. A task
 // refers to its old and new entry by version, so that one change costs one copy of
 // the entry however many modules are told of it, and a walk costs none.
+//
+// Keys of names do not depend on the schema (schema.TreeKey), so they stay what they are
+// when it changes. Names that it tells apart may share a key; a transaction looks at the
+// entries' names then.
 //
 // # Concurrency
 //
@@ -45,10 +50,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -56,7 +64,7 @@ const FileName = "listenerd.db"
 
 // formatVersion is written into every new file. A file of another version is
 // refused.
-const formatVersion = 1
+const formatVersion = 2
 
 // initialMmap is the address space reserved for the file, so that the writer need
 // not remap while transactions are open. It costs no memory.
@@ -73,6 +81,8 @@ var ErrUnusable = errors.New("state file is unusable")
 type Store struct {
 	db    *bbolt.DB
 	slabs slabs // memory of the running Update
+
+	schema atomic.Pointer[schema.Schema] // what is stored, else the built-in one
 }
 
 var (
@@ -97,11 +107,12 @@ var (
 	bucketFailures  = []byte("failures")
 	bucketDue       = []byte("due")
 	bucketMarks     = []byte("marks")
+	bucketSchema    = []byte("schema")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
 		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
-		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules, bucketSchema,
 	}
 )
 
@@ -127,7 +138,10 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to start with an empty mirror", ErrUnusable, path, err)
 	}
 	s := &Store{db: db}
-	if err := s.prepare(path); err != nil {
+	if err = s.prepare(path); err == nil {
+		err = s.loadSchema()
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
@@ -199,7 +213,7 @@ func (s *Store) Check() error {
 		if first != nil {
 			return first
 		}
-		return newTx(b).checkTasks()
+		return newTx(b, s.Schema()).checkTasks()
 	})
 }
 
@@ -210,9 +224,10 @@ var errUnchanged = errors.New("nothing written")
 // nothing of it is kept. Updates run one at a time. One that writes nothing costs
 // no disk access.
 func (s *Store) Update(fn func(*Tx) error) error {
+	var tx *Tx
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
-		tx := newTx(b)
+		tx = newTx(b, s.Schema())
 		tx.slabs = &s.slabs
 		if err := fn(tx); err != nil {
 			return err
@@ -225,13 +240,16 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return fmt.Errorf("state file: %w", err)
 	}
+	if tx.newSchema != nil {
+		s.schema.Store(tx.newSchema)
+	}
 	return nil
 }
 
 // View runs fn in a read transaction. Records and bytes that it reads are valid
 // until fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b)) })
+	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.Schema())) })
 }
 
 // slabs hands out memory that lives until the end of an Update: bbolt keeps the
