@@ -30,7 +30,10 @@ func (r *Router) finish(ctx context.Context) error {
 		if err := r.settle(ctx); err != nil {
 			return err
 		}
-		return r.endFetches(fetched, f.full)
+		if err := r.endFetches(fetched, f.full); err != nil {
+			return err
+		}
+		return r.fetch(ctx) // those whose roots have moved by this refresh
 	}
 	if err := r.settle(ctx); err != nil {
 		return err
