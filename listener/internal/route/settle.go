@@ -39,6 +39,7 @@ func (r *Router) finish(ctx context.Context) error {
 		return err
 	}
 	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("filled")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
@@ -122,6 +123,7 @@ func (r *Router) applyHeld(ctx context.Context, order []step) error {
 	for len(order) > 0 {
 		var after after
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("settle")
 			for len(order) > 0 && after == nil && tx.Size() < maxTransaction {
 				new, err := tx.Held(order[0].held)
 				if err != nil {

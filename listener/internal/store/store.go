@@ -49,6 +49,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/listenerd/listenerd/listener/internal/fault"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -166,17 +168,22 @@ func (s *Store) prepare(path string) error {
 	if err != nil || complete && !fresh {
 		return err
 	}
+	var edge fault.Edge
+	edge.Commits("format")
 	err = s.db.Update(func(b *bbolt.Tx) error {
 		for _, name := range allBuckets { // an older file lacks those that came later
 			if _, err := b.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
-		return b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		err := b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		edge.Before()
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare state file: %w", err)
 	}
+	edge.After()
 	return nil
 }
 
@@ -210,9 +217,10 @@ var errUnchanged = errors.New("nothing written")
 // nothing of it is kept. Updates run one at a time. One that writes nothing costs
 // no disk access.
 func (s *Store) Update(fn func(*Tx) error) error {
+	var tx *Tx
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
-		tx := newTx(b)
+		tx = newTx(b)
 		tx.slabs = &s.slabs
 		if err := fn(tx); err != nil {
 			return err
@@ -220,11 +228,17 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		if tx.size == 0 {
 			return errUnchanged
 		}
-		return tx.finish()
+		err := tx.finish()
+		tx.edge.Before()
+		return err
 	})
-	if err != nil && !errors.Is(err, errUnchanged) {
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
 		return fmt.Errorf("state file: %w", err)
 	}
+	tx.edge.After()
 	return nil
 }
 
