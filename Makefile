@@ -33,6 +33,7 @@ lint: ## check formatting, go.mod, go vet, staticcheck, shell syntax
 	@files=$$(gofmt -l .) && test -z "$$files" || { echo "run gofmt -w on:" $$files; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	$(GO) vet -tags faults ./listener/internal/fault ./listener/internal/store
 	$(GO) run $(STATICCHECK) ./...
 	for script in .ci/run scripts/*.sh; do bash -n $$script || exit 1; done
 

@@ -218,6 +218,7 @@ func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Que
 		f.Held = func(seq uint64) store.Held { return store.Held(q.Held(seq)) }
 	}
 	err = o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("fold")
 		gone = 0
 		for id := range ids {
 			n, err := tx.Fold(f, id)
@@ -252,6 +253,7 @@ func (o *outbox) folding(name string) *store.Folding {
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("outcome")
 		for name, c := range changes {
 			if err := errors.Join(commit(tx, o.numbers[name], o.before[name], c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
@@ -271,6 +273,7 @@ func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) err
 		return err
 	}
 	for _, t := range c.Done {
+		tx.Commits("acknowledge")
 		row := rowOf(t)
 		if row.Place == store.InParked {
 			if err := free(row); err != nil {
@@ -282,16 +285,19 @@ func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) err
 		}
 	}
 	for _, t := range c.Failed {
+		tx.Commits("park")
 		if err := errors.Join(tx.Park(rowOf(t), t.Keys), tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure))); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Stopped {
+		tx.Commits("halt")
 		if err := tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure)); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Waiting {
+		tx.Commits("wait")
 		rowOf(t).Attempted = t.Seq <= before
 		if err := tx.Park(rowOf(t), t.Keys); err != nil {
 			return err
@@ -303,6 +309,7 @@ func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) err
 	if err := tx.Release(module, freed); err != nil || c.Handed == 0 {
 		return err
 	}
+	tx.Commits("mark")
 	return tx.SetMark(module, c.Handed)
 }
 
@@ -312,6 +319,7 @@ func (o *outbox) foldWaiting(tx *store.Tx, name string, c *dispatch.Changes) err
 		return nil
 	}
 	f := o.folding(name)
+	tx.Commits("fold-waiting")
 	f.ParkedOnly = true
 	done := map[uint64]bool{}
 	for _, t := range c.Waiting {
@@ -334,6 +342,7 @@ func rowOf(t *dispatch.Task) *store.Task { return t.Ref.(*store.Task) }
 // Update implements [dispatch.Outbox].
 func (o *outbox) Update(name string, steps dispatch.Steps) error {
 	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("step")
 		state, err := tx.Module(name)
 		if err != nil {
 			return err

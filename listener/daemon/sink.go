@@ -152,6 +152,7 @@ func (s *sink) Flush(ctx context.Context) error {
 func (s *sink) noteLoad() error {
 	s.retryAt.Store(nil)
 	return s.store.Update(func(tx *store.Tx) error {
+		tx.Commits("loaded")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err

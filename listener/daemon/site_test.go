@@ -37,6 +37,8 @@ type site struct {
 	program string
 	running *run
 	read    map[string]*journal // by instance
+	follow  []follower          // the instances, where the checks need to know them
+	fault   string              // where the next programs die; see package fault
 
 	mu      sync.Mutex // guards what follows
 	outputs []string
@@ -49,7 +51,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: t.TempDir(), program: program, read: map[string]*journal{}}
+	s := &site{t: t, dir: t.TempDir(), program: program, read: map[string]*journal{}, follow: followers}
 	s.write("ldap.secret", slapdtest.ListenerPassword+"\n")
 	t.Cleanup(s.close)
 	return s
@@ -156,7 +158,7 @@ func (s *site) startWith(config string, flags ...string) *run {
 	log := s.path(fmt.Sprintf("run-%d.log", s.logs))
 	s.mu.Unlock()
 	cmd := exec.Command(s.program, append([]string{"run", "-c", config}, flags...)...)
-	cmd.Dir, cmd.Env = s.dir, environment()
+	cmd.Dir, cmd.Env = s.dir, s.environment()
 	p, err := process.Start(cmd, log)
 	if err != nil {
 		s.t.Fatal(err)
@@ -171,6 +173,14 @@ func (s *site) startWith(config string, flags ...string) *run {
 func (s *site) once() (code int, output string) {
 	s.t.Helper()
 	return s.start("--once").wait()
+}
+
+// environment is that of the site's programs.
+func (s *site) environment() []string {
+	if s.fault != "" {
+		return append(environment(), "LISTENERD_FAULT="+s.fault)
+	}
+	return environment()
 }
 
 // environment is that of a listenerd. With the race detector it does not sleep for a
@@ -317,7 +327,7 @@ func (s *site) command(args ...string) result {
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, s.program, args...)
-	cmd.Dir, cmd.Env = s.dir, environment()
+	cmd.Dir, cmd.Env = s.dir, s.environment()
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	r := result{stdout: stdout.String(), stderr: stderr.String()}

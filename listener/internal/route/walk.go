@@ -29,6 +29,7 @@ func (m *Module) ahead(r *store.Record) bool {
 func (r *Router) Step(m *Module) (more bool, err error) {
 	added, seq := 0, uint64(0)
 	err = r.store.Update(func(tx *store.Tx) error {
+		tx.Commits("walk")
 		if m.walk == nil {
 			return nil
 		}

@@ -48,6 +48,7 @@ const uuidRowSize = 16 + 8 + 16
 // members.
 func (s *Store) StartFill() (*Fill, error) {
 	err := s.Update(func(tx *Tx) error {
+		tx.Commits("begin-fill")
 		tx.size++
 		tx.counters.ID, tx.counters.Entries = 0, 0
 		tx.countersDirty = true
@@ -128,6 +129,7 @@ func (f *Fill) Finish() error {
 func (f *Fill) inBatches(n int, do func(tx *Tx, i int) error) error {
 	for i := 0; i < n; {
 		err := f.store.Update(func(tx *Tx) error {
+			tx.Commits("index")
 			tx.tree.FillPercent, tx.uuids.FillPercent = 0.9, 0.9 // keys come sorted
 			for ; i < n && tx.Size() < fillBatch; i++ {
 				if err := do(tx, i); err != nil {

@@ -8,12 +8,14 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/listenerd/listenerd/listener/internal/fault"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // Tx is a transaction: the operations of an Update, or the reading half of them in
 // a View. It is not safe for concurrent use.
 type Tx struct {
+	edge  fault.Edge // first: at the end of a struct it would take memory
 	b     *bbolt.Tx
 	slabs *slabs
 	size  int // bytes written so far, about
@@ -60,6 +62,11 @@ func newTx(b *bbolt.Tx, s *schema.Schema) *Tx {
 // Size returns about how many bytes the transaction has written: what its caller
 // bounds, because bbolt holds all of it in memory until the commit.
 func (tx *Tx) Size() int { return tx.size }
+
+// Commits names what the transaction does, for tests that end the daemon before or after
+// its commit; see package fault. A transaction may have several names, and one that
+// writes has at least one.
+func (tx *Tx) Commits(what string) { tx.edge.Commits(what) }
 
 // Counters returns the counters as this transaction sees them.
 func (tx *Tx) Counters() Counters { return tx.counters }
