@@ -88,22 +88,21 @@ func (f *Fill) Full() bool {
 // one stays.
 func (f *Fill) Write() error {
 	f.written += len(f.keys) + uuidRowSize*len(f.uuids)
+	sorted := make(chan struct{})
+	go func() { // while the names are written
+		defer close(sorted)
+		f.sortUUIDs()
+	}()
 	slices.SortFunc(f.names, func(a, b nameRow) int {
 		return bytes.Compare(f.keys[a.begin:a.end], f.keys[b.begin:b.end])
 	})
 	err := f.inBatches(len(f.names), func(tx *Tx, i int) error {
 		return tx.put(tx.tree, f.keys[f.names[i].begin:f.names[i].end], nil)
 	})
+	<-sorted
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(f.uuids, func(a, b uuidRow) int {
-		x, y := binary.BigEndian.Uint64(a.uuid[:]), binary.BigEndian.Uint64(b.uuid[:])
-		if x != y {
-			return cmp.Compare(x, y) // which differ nearly always
-		}
-		return cmp.Or(bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.id, b.id))
-	})
 	err = f.inBatches(len(f.uuids), func(tx *Tx, i int) error {
 		row := &f.uuids[i]
 		if earlier, ok := tx.LookupID(row.uuid); ok {
@@ -117,6 +116,17 @@ func (f *Fill) Write() error {
 	})
 	f.keys, f.names, f.uuids = f.keys[:0], f.names[:0], f.uuids[:0]
 	return err
+}
+
+// sortUUIDs sorts by UUID and number.
+func (f *Fill) sortUUIDs() {
+	slices.SortFunc(f.uuids, func(a, b uuidRow) int {
+		x, y := binary.BigEndian.Uint64(a.uuid[:]), binary.BigEndian.Uint64(b.uuid[:])
+		if x != y { // nearly always
+			return cmp.Compare(x, y)
+		}
+		return cmp.Or(bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.id, b.id))
+	})
 }
 
 // Finish writes what is left. The mirror is an ordinary one then.
