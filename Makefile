@@ -15,7 +15,7 @@ endif
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz differential bench demo servers clean
+.PHONY: help build test race lint fuzz differential crash bench demo servers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ fuzz: ## run each fuzz target for FUZZTIME (10s, or 1000x for a number of inputs
 
 differential: servers ## compare N=20000 random filters (SEED=1) with what real servers find
 	$(GO) test ./listener/internal/filter -run Agrees -count 1 -timeout 60m -v -filters $(N) -seed $(SEED)
+
+crash: N = 2000
+crash: servers ## kill the daemon N=2000 times at random, with changes of all kinds and failing calls
+	$(GO) test ./listener/daemon -run TestScenario16KilledDaemon -count 1 -timeout 120m -v -crashes $(N)
 
 bench: build servers ## measure against a real slapd; N=100000 entries
 	$(GO) run ./listener/internal/bench

@@ -1,9 +1,11 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
@@ -33,8 +35,20 @@ var probe = listener.Define(
 		if c.Do == "refuse" {
 			return nil, errors.New("the probe does not open")
 		}
-		return &probeHandler{env: env, config: c}, nil
+		return &probeHandler{env: env, config: c}, errors.Join(dropTornLine(c.Path), dropTornLine(c.Failed))
 	})
+
+// dropTornLine takes the end of a journal away that a killed process left half written.
+func dropTornLine(path string) error {
+	text, err := os.ReadFile(path)
+	if path == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if whole := bytes.LastIndexByte(text, '\n') + 1; whole < len(text) {
+		err = errors.Join(err, os.Truncate(path, int64(whole)))
+	}
+	return err
+}
 
 type probeConfig struct {
 	Path  string `yaml:"path"`  // of the journal

@@ -131,8 +131,13 @@ func instance(name, module string, keys ...string) string {
 // journal returns what an instance has written: whole lines.
 func (s *site) journal(name string) []event.Document {
 	s.t.Helper()
+	return s.journalFile(name + ".jsonl")
+}
+
+func (s *site) journalFile(name string) []event.Document {
+	s.t.Helper()
 	if s.read[name] == nil {
-		s.read[name] = &journal{path: s.path(name + ".jsonl")}
+		s.read[name] = &journal{path: s.path(name)}
 	}
 	return s.read[name].next(s.t)
 }
