@@ -55,8 +55,6 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
-
-	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -82,7 +80,7 @@ type Store struct {
 	db    *bbolt.DB
 	slabs slabs // memory of the running Update
 
-	schema atomic.Pointer[schema.Schema] // what is stored, else the built-in one
+	known atomic.Pointer[knowledge] // of the schema that is stored, else of the built-in one
 }
 
 var (
@@ -213,7 +211,7 @@ func (s *Store) Check() error {
 		if first != nil {
 			return first
 		}
-		return newTx(b, s.Schema()).checkTasks()
+		return newTx(b, s.known.Load()).checkTasks()
 	})
 }
 
@@ -227,7 +225,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	var tx *Tx
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
-		tx = newTx(b, s.Schema())
+		tx = newTx(b, s.known.Load())
 		tx.slabs = &s.slabs
 		if err := fn(tx); err != nil {
 			return err
@@ -240,8 +238,8 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return fmt.Errorf("state file: %w", err)
 	}
-	if tx.newSchema != nil {
-		s.schema.Store(tx.newSchema)
+	if tx.learnt != nil {
+		s.known.Store(tx.learnt)
 	}
 	return nil
 }
@@ -249,7 +247,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 // View runs fn in a read transaction. Records and bytes that it reads are valid
 // until fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.Schema())) })
+	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.known.Load())) })
 }
 
 // slabs hands out memory that lives until the end of an Update: bbolt keeps the
