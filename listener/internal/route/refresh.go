@@ -41,7 +41,7 @@ func (f *refresh) writeFill(context.Context) error { return f.fill.Write() }
 // entry writes an entry that was added or modified. In a refresh, one that takes a name
 // is held back.
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) {
-	new := &store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)}
+	new := tx.NewRecord(listener.UUID(e.UUID), text(e.DN), text(e.Attributes))
 	if f := r.refresh; f != nil && f.fill != nil {
 		tx.Commits("fill")
 		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
@@ -151,11 +151,13 @@ const (
 	attrDSEntryDN       = "dsEntryDN"
 )
 
-// sameAttributes compares all attributes, operational ones too, as sets of values.
+// sameAttributes compares all attributes, operational ones too, as sets of values. One
+// that the provider calls by another name is another.
 func sameAttributes(a, b *listener.Entry) bool {
 	if a.Len() != b.Len() {
 		return false
 	}
+	a, b = a.WithNames(nil), b.WithNames(nil)
 	names := make([]string, 0, a.Len()+b.Len())
 	for name := range a.All() {
 		names = append(names, name)

@@ -38,7 +38,7 @@ func (tx *Tx) Held(n uint64) (*Record, error) {
 	if raw == nil {
 		return nil, nil
 	}
-	return decode(0, raw)
+	return tx.decode(0, raw)
 }
 
 // HeldUUID returns the number of the held entry with the UUID, 0 if there is none.
@@ -53,7 +53,7 @@ func (tx *Tx) HeldName(dn string) (n uint64) {
 		if !bytes.Equal(held, name) {
 			break
 		}
-		if r, err := tx.Held(number); err != nil || r != nil && tx.schema.SameName(r.DN, dn) {
+		if r, err := tx.Held(number); err != nil || r != nil && tx.known.schema.SameName(r.DN, dn) {
 			n = number
 		}
 	}

@@ -57,7 +57,6 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/listenerd/listenerd/listener/internal/fault"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -83,7 +82,7 @@ type Store struct {
 	db    *bbolt.DB
 	slabs slabs // memory of the running Update
 
-	schema atomic.Pointer[schema.Schema] // what is stored, else the built-in one
+	known atomic.Pointer[knowledge] // of the schema that is stored, else of the built-in one
 }
 
 var (
@@ -219,7 +218,7 @@ func (s *Store) Check() error {
 		if first != nil {
 			return first
 		}
-		return newTx(b, s.Schema()).checkTasks()
+		return newTx(b, s.known.Load()).checkTasks()
 	})
 }
 
@@ -233,7 +232,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 	var tx *Tx
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
-		tx = newTx(b, s.Schema())
+		tx = newTx(b, s.known.Load())
 		tx.slabs = &s.slabs
 		if err := fn(tx); err != nil {
 			return err
@@ -252,8 +251,8 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		return fmt.Errorf("state file: %w", err)
 	}
 	tx.edge.After()
-	if tx.newSchema != nil {
-		s.schema.Store(tx.newSchema)
+	if tx.learnt != nil {
+		s.known.Store(tx.learnt)
 	}
 	return nil
 }
@@ -261,7 +260,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 // View runs fn in a read transaction. Records and bytes that it reads are valid
 // until fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.Schema())) })
+	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.known.Load())) })
 }
 
 // slabs hands out memory that lives until the end of an Update: bbolt keeps the

@@ -231,7 +231,12 @@ func (tx *Tx) HasTasks(id uint64) bool {
 
 // IsMember tells whether the module was told of the entry.
 func (tx *Tx) IsMember(module uint32, id uint64) bool {
-	return tx.members.Get(memberKey(&tx.key, module, id)) != nil
+	if tx.member == nil { // one for all: Bucket.Get makes one each time
+		tx.member = tx.members.Cursor()
+	}
+	key := memberKey(&tx.key, module, id)
+	found, _ := tx.member.Seek(key)
+	return bytes.Equal(found, key)
 }
 
 // SetMember notes whether the module has been told of the entry.

@@ -9,7 +9,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener/internal/fault"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 )
 
 // Tx is a transaction: the operations of an Update, or the reading half of them in
@@ -20,13 +19,15 @@ type Tx struct {
 	slabs *slabs
 	size  int // bytes written so far, about
 
-	schema    *schema.Schema // tells names apart
-	newSchema *schema.Schema // from the commit on; nil: the same
+	known  *knowledge // of the schema in force
+	learnt *knowledge // in force from the commit on; nil: the same
 
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
 	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
 	definitions                                                                      *bbolt.Bucket
 	backlog, walkKeys, parked, blocks, failures, due, marks                          *bbolt.Bucket
+
+	member *bbolt.Cursor // of members; nil: none yet
 
 	counters      Counters
 	countersDirty bool
@@ -40,9 +41,9 @@ type Counters struct {
 	Entries uint64 // in the mirror
 }
 
-func newTx(b *bbolt.Tx, s *schema.Schema) *Tx {
+func newTx(b *bbolt.Tx, known *knowledge) *Tx {
 	tx := &Tx{
-		b: b, schema: s, definitions: b.Bucket(bucketSchema), meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
+		b: b, known: known, definitions: b.Bucket(bucketSchema), meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
 		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
 		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
