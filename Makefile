@@ -24,7 +24,7 @@ build: ## build bin/listenerd
 	$(GO) build -o bin/ ./cmd/listenerd
 
 test: servers ## run all tests; RACE=1 with the race detector, PACKAGES=./listener/... only those
-	$(GO) test $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
+	$(GO) test -timeout 30m $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
 
 race: ## run all tests with the race detector
 	@$(MAKE) --no-print-directory test RACE=1

@@ -13,10 +13,10 @@ import (
 // while messages come in quick succession the reader pauses when it has read all there
 // is, and on the same machine the window is kept small.
 const (
-	burstMark  = 64 << 10               // octets that are worth waking up for
-	burstQuick = 200 * time.Microsecond // a read that waits for less than this is quick
-	burstBegin = 64                     // quick reads in a row begin a burst
-	pauseFar   = time.Millisecond       // from other machines: no window may fill up
+	burstMark  = 64 << 10              // octets that are worth waking up for
+	burstBegin = 256 << 10             // octets that begin a burst when they come
+	burstTime  = 32 * time.Millisecond // within this time
+	pauseFar   = time.Millisecond      // from other machines: no window may fill up
 	pauseNear  = 8 * time.Millisecond
 	windowNear = 256 << 10
 )
@@ -42,24 +42,37 @@ func Coalesce(nc net.Conn) net.Conn {
 type coalescing struct {
 	*net.TCPConn
 	pause time.Duration
-	quick int  // quick reads in a row: burstBegin of them are a burst
-	more  bool // the last read left something behind, probably
+	burst bool
+	more  bool // in a burst: the last read left something behind, probably
+
+	// Outside of bursts:
+	began time.Time // when counting began
+	count int       // octets read since then
 }
 
 func (c *coalescing) Read(p []byte) (int, error) {
-	paused := c.quick >= burstBegin && !c.more
+	if !c.burst {
+		n, err := c.TCPConn.Read(p)
+		c.watch(n)
+		return n, err
+	}
+	paused := !c.more
 	if paused {
 		time.Sleep(c.pause)
 	}
-	asked := time.Now()
 	n, err := c.TCPConn.Read(p)
 	c.more = n >= burstMark
-	switch {
-	case c.more:
-	case !paused && time.Since(asked) < burstQuick:
-		c.quick++
-	default:
-		c.quick = 0
-	}
+	c.burst = c.more || !paused
 	return n, err
+}
+
+// watch looks for the begin of a burst when n octets were read.
+func (c *coalescing) watch(n int) {
+	if c.count == 0 {
+		c.began = time.Now()
+	}
+	if c.count += n; c.count >= burstBegin {
+		c.burst, c.more = time.Since(c.began) < burstTime, false
+		c.count = 0
+	}
 }
