@@ -5,6 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 10s
 N         ?= 20000
 SEED      ?= 1
+KILLFOR   ?= 60s
 GO        ?= go
 
 # Tests run in the folders of their packages: a relative path would lead them astray.
@@ -15,7 +16,7 @@ endif
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz differential crash bench demo servers clean
+.PHONY: help build test race lint fuzz differential crash kills bench demo servers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ crash: servers ## kill the daemon N=2000 times at random, with changes of all ki
 
 bench: build servers ## measure against a real slapd; N=100000 entries
 	$(GO) run ./listener/internal/bench
+
+kills: servers ## kill worker processes every 50 ms for KILLFOR=60s while the directory changes
+	$(GO) test ./listener/daemon -run TestWorkersAreKilled -count 1 -v -timeout 20m -killfor $(KILLFOR)
 
 demo: build servers ## follow a throwaway directory for a minute; KEEP=1 leaves it running
 	@$(GO) run ./listener/internal/demo

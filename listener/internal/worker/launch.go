@@ -12,10 +12,9 @@ import (
 
 // User is whom a worker process runs as.
 type User struct {
-	Name     string
-	UID, GID uint32
-	Groups   []uint32
-	Home     string
+	Name, Home string
+	UID, GID   uint32
+	Groups     []uint32
 }
 
 // launcher is a thread that starts processes and does nothing else. On Linux a process is
