@@ -19,6 +19,7 @@ type outbox struct {
 	numbers map[string]uint32 // of the modules
 	refill  func(module string) (bool, error)
 	attrs   map[string][]string // that the modules want to hear of; none: all
+	calls   callLog
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
@@ -250,7 +251,7 @@ func (o *outbox) folding(name string) *store.Folding {
 
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
-	return o.store.Update(func(tx *store.Tx) error {
+	err := o.store.Update(func(tx *store.Tx) error {
 		for name, c := range changes {
 			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
@@ -258,6 +259,10 @@ func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 		}
 		return nil
 	})
+	if err == nil {
+		o.calls.note(changes)
+	}
+	return err
 }
 
 func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
