@@ -200,6 +200,12 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
 	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
+	var schemaErr error
+	running.Go(func() {
+		if schemaErr = d.sink.schema.watch(dispatching); schemaErr != nil {
+			stopFollowing(schemaErr)
+		}
+	})
 
 	err := consumer.Run(following, d.sink)
 	if err == nil && d.opts.Once {
@@ -207,11 +213,11 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	}
 	interrupted := ctx.Err() != nil
 	if following.Err() != nil {
-		err = nil // it was told to stop, by ctx or for dispatchErr
+		err = nil // it was told to stop, by ctx or for one of these errors
 	}
 	stopDispatching()
 	running.Wait()
-	if err = errors.Join(err, dispatchErr); err != nil {
+	if err = errors.Join(err, dispatchErr, schemaErr); err != nil {
 		return err
 	}
 	calls, steps := d.lanes.Owed()

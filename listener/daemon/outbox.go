@@ -20,6 +20,7 @@ type outbox struct {
 	refill  func(module string) (bool, error)
 	attrs   map[string][]string // that the modules want to hear of; none: all
 	before  map[string]uint64   // up to this seq tasks may have been handed out in earlier runs
+	calls   callLog
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
@@ -252,7 +253,7 @@ func (o *outbox) folding(name string) *store.Folding {
 
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
-	return o.store.Update(func(tx *store.Tx) error {
+	err := o.store.Update(func(tx *store.Tx) error {
 		tx.Commits("outcome")
 		for name, c := range changes {
 			if err := errors.Join(commit(tx, o.numbers[name], o.before[name], c), o.foldWaiting(tx, name, c)); err != nil {
@@ -261,6 +262,10 @@ func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 		}
 		return nil
 	})
+	if err == nil {
+		o.calls.note(changes)
+	}
+	return err
 }
 
 func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) error {

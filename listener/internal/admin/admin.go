@@ -152,6 +152,7 @@ type WorkerStatus struct {
 // goroutines at once.
 type Service interface {
 	Control
+	Explainer
 	// Status returns the daemon's status.
 	Status() (Status, error)
 	// Release lets go what is held back.
@@ -179,6 +180,7 @@ func Listen(dir string, service Service) (*Server, error) {
 	mux.HandleFunc("GET /status", answer(func(*http.Request) (any, error) { return service.Status() }))
 	mux.HandleFunc("POST /release", answer(func(*http.Request) (any, error) { return service.Release() }))
 	handle(mux, service)
+	handleExplain(mux, service)
 	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
 }
 
