@@ -227,46 +227,69 @@ func TestScenario16KilledDaemon(t *testing.T) {
 	for _, c := range servers {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			slapd := slapdtest.Start(t, c.options...)
-			d := newDirectory(t, slapd)
-			s := newSite(t)
-			s.follow = slices.Concat(followers, unsteady)
-			s.configure(slapd, instancesOf(s.follow)...)
-			s.addConfig("guard: {max_delete_percent: 100}")
 			rng := newRandom(t)
-			load := startLoad(t, slapd, 2, rng)
-
-			start := func() *run {
-				load.allowTreeChanges(c.busy)
-				return s.start()
-			}
-			began := time.Now()
-			r := start()
-			r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
-			limit := 2*time.Since(began) + 50*time.Millisecond
-			var crashes []crashed
-			for range (*numberOfCrashes + len(servers) - 1) / len(servers) {
-				r.killedAfter(time.After(randomTime(rng, limit)), func() { load.allowTreeChanges(true) })
-				load.allowTreeChanges(true)
-				crashes = append(crashes, s.crashed())
-				if rng.IntN(3) == 0 { // much happens while it is away
-					<-time.After(randomTime(rng, limit))
-				}
-				r = start()
-			}
-			load.stop()
-			r.process.Kill()
-			crashes = append(crashes, s.crashed())
-			s.write("healed", "")
-			s.mustOnce()
-			checkCrashes(t, s, d, crashes, !c.busy)
-			for _, f := range unsteady {
-				if len(s.journal(f.name)) > 100 && len(s.journalFile(f.name+".failed")) == 0 {
-					t.Errorf("%s: no call failed", f.name)
-				}
+			for left := (*numberOfCrashes + len(servers) - 1) / len(servers); left > 0 && !t.Failed(); {
+				t.Run("Site", func(t *testing.T) { left -= killAgainAndAgain(t, min(left, 67), rng, c.busy, c.options) })
 			}
 		})
 	}
+}
+
+// killAgainAndAgain kills a daemon so many times, and returns how many of them count. A
+// slapd 2.5.13 may crash when a consumer goes away, about once in 2,000 times; then the
+// calls are checked, but not what they lead to, and cycles are left.
+func killAgainAndAgain(t *testing.T, cycles int, rng *rand.Rand, busy bool, options []slapdtest.Option) (done int) {
+	slapd := slapdtest.Start(t, options...)
+	d := newDirectory(t, slapd)
+	s := newSite(t)
+	s.follow = slices.Concat(followers, unsteady)
+	s.configure(slapd, instancesOf(s.follow)...)
+	s.addConfig("guard: {max_delete_percent: 100}")
+	load := startLoad(t, slapd, 2, rng)
+
+	start := func() *run {
+		load.allowTreeChanges(busy)
+		return s.start()
+	}
+	began := time.Now()
+	r := start()
+	r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
+	limit := 2*time.Since(began) + 50*time.Millisecond
+	var crashes []crashed
+	for ; done < cycles && !slapd.Crashed(); done++ {
+		r.killedAfter(time.After(randomTime(rng, limit)), func() { load.allowTreeChanges(true) })
+		load.allowTreeChanges(true)
+		crashes = append(crashes, s.crashed())
+		if rng.IntN(3) == 0 { // much happens while it is away
+			<-time.After(randomTime(rng, limit))
+		}
+		r = start()
+	}
+	load.stop()
+	r.process.Kill()
+	crashes = append(crashes, s.crashed())
+	s.write("healed", "")
+	code, output := s.once()
+	if done < cycles || slapd.Crashed() {
+		t.Logf("slapd crashed in cycle %d", done)
+		for _, f := range s.follow {
+			f.folds = true // what is owed stays owed
+			unique, _, problems := f.withoutRepetitions(s.journal(f.name), crashes)
+			report(t, problems)
+			report(t, f.replay(unique).problems)
+		}
+		return done
+	}
+	if code != 0 {
+		t.Fatalf("run --once: exit code %d: %s", code, output)
+	}
+	checkCrashes(t, s, d, crashes, !busy)
+	for _, f := range unsteady {
+		if len(s.journal(f.name)) > 100 && len(s.journalFile(f.name+".failed")) == 0 {
+			t.Errorf("%s: no call failed", f.name)
+		}
+	}
+	return done
 }
 
 // A daemon that is killed again and again during its first load and its first walk

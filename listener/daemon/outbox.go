@@ -49,7 +49,9 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
 				return err
 			}
-			if out, err = newReading(tx, module, &q).all(rows); err != nil || len(out) > 0 {
+			r := newReading(tx, module, &q)
+			r.inTurn = true
+			if out, err = r.all(rows); err != nil || len(out) > 0 {
 				return err
 			}
 			q.After = rows[len(rows)-1].Seq // the dispatcher has all of these
@@ -83,6 +85,7 @@ type reading struct {
 	found   map[uint64]bool // of the backlog
 	blocked map[string]bool // by tasks that are blocked themselves
 	parked  bool            // there are parked tasks
+	inTurn  bool            // the rows are those of the backlog, from q.Walked on
 	left    int             // of the limit
 	size    int             // that is left
 }
@@ -97,7 +100,11 @@ func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
 func (r *reading) all(rows []store.Task) ([]*dispatch.Task, error) {
 	r.tasks = make([]*dispatch.Task, 0, len(rows))
 	for i := range rows {
-		if more, err := r.add(&rows[i]); err != nil || !more {
+		more, err := r.add(&rows[i])
+		if r.inTurn {
+			r.q.Walked = rows[i].Seq // nothing of the backlog before it is left
+		}
+		if err != nil || !more {
 			return r.tasks, err
 		}
 	}

@@ -15,7 +15,7 @@ type module struct {
 	index int // in the lane
 
 	queue   *keyqueue.Queue[string, *work]
-	ready   [streams]readyHeap
+	ready   [streams]readyList
 	windows [streams]window
 	held    map[uint64]Held // tasks in the window: the parked ones as they were when they were loaded, and of the backlog
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -54,36 +55,63 @@ const attempted = 0x80
 // AddTask puts a task into the outbox, or the backlog if it does not tell of a live
 // change.
 func (tx *Tx) AddTask(t Task) error {
-	b := appendTask(tx.slabs.alloc(taskSize + 24)[:0], &t)
-	bucket := tx.outbox
-	if t.Cause != listener.CauseLive {
-		bucket = tx.backlog
-		keys, err := tx.Keys(&t)
-		if err != nil {
-			return err
-		}
-		if t.Kind == listener.KindCreate {
-			keys = keys[1:] // by its entry it is found among the pending ones
-			if above, ok := schema.ParentKey([]byte(keys[0])); ok {
-				keys = append(keys, below(string(above)))
-			}
-		}
-		for _, key := range keys {
-			hash := hashKey(key)
-			b = binary.BigEndian.AppendUint64(b, hash)
-			if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
-				return err
-			}
+	if t.Cause == listener.CauseLive {
+		return tx.addTask(&t, tx.outbox, appendTask(tx.slabs.alloc(taskSize)[:0], &t))
+	}
+	keys, err := tx.Keys(&t)
+	if err != nil {
+		return err
+	}
+	return tx.addToBacklog(&t, keys)
+}
+
+// AddWalkTask is AddTask for a create or remove of an entry that a walk came to at pos.
+func (tx *Tx) AddWalkTask(t Task, r *Record, pos []byte) error {
+	name, _ := splitTreeKey(pos)
+	return tx.addToBacklog(&t, []string{string(r.UUID[:]), string(name)})
+}
+
+func (tx *Tx) addToBacklog(t *Task, keys []string) error {
+	if t.Kind == listener.KindCreate {
+		keys = keys[1:] // by its entry it is found among the pending ones
+		if above, ok := schema.ParentKey([]byte(keys[0])); ok {
+			keys = append(keys, below(string(above)))
 		}
 	}
-	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
+	b := appendTask(tx.slabs.alloc(taskSize + 8*len(keys))[:0], t)
+	for _, key := range keys {
+		hash := hashKey(key)
+		b = binary.BigEndian.AppendUint64(b, hash)
+		tx.walkRows = append(tx.walkRows, [20]byte(blockKey(&tx.key, t.Module, hash, t.Seq)))
+	}
+	return tx.addTask(t, tx.backlog, b)
+}
+
+func (tx *Tx) addTask(t *Task, bucket *bbolt.Bucket, row []byte) error {
+	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), row); err != nil {
 		return err
 	}
 	return tx.put(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq), nil)
 }
 
+// writeWalkRows writes the rows of the index that were collected, in order: each would go
+// to a place of its own among those before it.
+func (tx *Tx) writeWalkRows() error {
+	slices.SortFunc(tx.walkRows, func(a, b [20]byte) int { return bytes.Compare(a[:], b[:]) })
+	for i := range tx.walkRows {
+		if err := tx.put(tx.walkKeys, tx.walkRows[i][:], nil); err != nil {
+			return err
+		}
+	}
+	tx.walkRows = nil
+	return nil
+}
+
 // takeOut removes the row of a task that is not parked.
 func (tx *Tx) takeOut(t *Task) error {
+	if err := tx.writeWalkRows(); err != nil {
+		return err
+	}
 	if t.Place == InOutbox {
 		return tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq))
 	}

@@ -31,7 +31,8 @@ type Tx struct {
 
 	counters      Counters
 	countersDirty bool
-	key           [32]byte // scratch for keys that bbolt copies or only reads
+	walkRows      [][20]byte // of walkKeys, yet to be written
+	key           [32]byte   // scratch for keys that bbolt copies or only reads
 }
 
 // Counters are the numbers that move with every change.
@@ -80,6 +81,9 @@ func (tx *Tx) NextSeq() uint64 {
 }
 
 func (tx *Tx) finish() error {
+	if err := tx.writeWalkRows(); err != nil {
+		return err
+	}
 	if !tx.countersDirty {
 		return nil
 	}
