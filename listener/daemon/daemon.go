@@ -14,7 +14,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -77,15 +76,18 @@ type Daemon struct {
 	log     *zap.Logger
 	started time.Time
 
-	store    *store.Store
-	mirror   atomic.Pointer[store.Store] // the same while Run has it open
-	router   *route.Router
-	sink     *sink
-	routed   []*route.Module
-	lanes    *dispatch.Dispatcher
-	box      *outbox
-	shared   *shared.Store
-	orphans  []string
+	store  *store.Store
+	mirror atomic.Pointer[store.Store] // the same while Run has it open
+	router *route.Router
+	sink   *sink
+	routed []*route.Module
+	lanes  *dispatch.Dispatcher
+	box    *outbox
+	shared *shared.Store
+	cleans map[string]bool // modules that have a Cleaner
+	wake   chan struct{}   // there may be something to do for keepHouse
+
+	orphanMu sync.Mutex
 	orphaned map[string]*orphan // by name
 
 	heldRefresh *heldRefresh
@@ -100,7 +102,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, wake: make(chan struct{}, 1)}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -157,6 +159,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.takeHandlers(handlers); err != nil {
+		return err
+	}
 	if err := d.newDispatcher(handlers); err != nil {
 		return err
 	}
@@ -190,6 +195,7 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 		stopFollowing(dispatchErr)
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
+	running.Go(func() { d.keepHouse(dispatching) })
 	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
 
 	err := consumer.Run(following, d.sink)
@@ -348,9 +354,9 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			if err != nil {
 				return fmt.Errorf("module %s, which is no longer in the configuration: %w", name, err)
 			}
-			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
-			d.orphans = append(d.orphans, name)
-			d.orphaned[name] = &orphan{number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
+			m := &route.Module{Name: name, Filter: f, Attributes: state.Attributes}
+			modules = append(modules, m)
+			d.orphaned[name] = &orphan{module: m, number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
 			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
 		}
 		return nil
@@ -366,7 +372,7 @@ func (d *Daemon) open(ctx context.Context, pool *ldapPool) ([]listener.Handler, 
 		env := listener.Env{
 			Name: m.Name, Log: d.log.Named(m.Name), LDAP: pool.get,
 			Shared:   d.shared.Open(d.config.Shared.Namespace, m.Name),
-			StateDir: filepath.Join(d.config.StateDir, "modules", m.Name),
+			StateDir: moduleDir(d.config, m.Name),
 		}
 		if err := os.MkdirAll(env.StateDir, 0o700); err != nil {
 			return handlers, fmt.Errorf("module %s: %w", m.Name, err)
@@ -414,7 +420,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 			}
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
-				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Steps:  dispatch.Steps{Resync: dispatch.Resync(state.Resync), Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
 				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),
 			})

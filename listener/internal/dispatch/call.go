@@ -82,8 +82,14 @@ func (m *module) runStep(by *worker, kind listener.Kind, attempt int) error {
 	}
 	err := m.call(by, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
 		switch kind {
+		case listener.KindClean:
+			if h, ok := m.Handler.(listener.Cleaner); ok {
+				return h.Clean(ctx)
+			}
 		case listener.KindInitialize:
-			return m.Handler.(listener.Initializer).Initialize(ctx)
+			if h, ok := m.Handler.(listener.Initializer); ok {
+				return h.Initialize(ctx)
+			}
 		case listener.KindPreRun:
 			if h, ok := m.Handler.(listener.PreRunner); ok {
 				return h.PreRun(ctx)
@@ -97,8 +103,10 @@ func (m *module) runStep(by *worker, kind listener.Kind, attempt int) error {
 	})
 	if err == nil {
 		switch kind {
+		case listener.KindClean:
+			steps.Resync, steps.Initialized = ResyncInitialize, false
 		case listener.KindInitialize:
-			steps.Initialized = true
+			steps.Resync, steps.Initialized = "", true
 		case listener.KindPostRun:
 			steps.PostRunOwed = false
 		}

@@ -64,8 +64,14 @@ type Module struct {
 	// Attributes whose change is worth a Modify; empty: all non-operational ones.
 	Attributes []string
 
-	number uint32
-	walk   *store.Walk // nil: live. Used inside Update transactions only
+	// Known: when the module is new, what is there already is taken as known to it.
+	Known bool
+
+	// Used inside Update transactions only.
+	number    uint32
+	walk      *store.Walk    // nil: live
+	former    []store.Former // earlier numbers whose members the walk has yet to come to
+	forgotten bool
 }
 
 // Number keys the module's tasks in the store.
@@ -187,18 +193,29 @@ func New(s *store.Store, c Config) (*Router, error) {
 			text := m.Filter.String()
 			switch {
 			case state == nil:
-				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize}}
-			case state.Filter != text && (state.Walk == nil || state.Walk.Cause != listener.CauseInitialize || state.Walk.Pos != nil):
-				state.Walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
+				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize, Known: m.Known}}
+			case state.Resync == store.ResyncWanted:
+				if err := restart(tx, state, false); err != nil {
+					return err
+				}
 			case state.Filter == text && equal(state.Attributes, m.Attributes):
-				m.number, m.walk = state.Number, state.Walk
+				m.take(state)
 				continue
 			}
+			if state.Filter != "" && state.Filter != text && !unbegun(state) {
+				walk := &store.Walk{Cause: listener.CauseReconcile, Leave: true}
+				if before := state.Walk; before != nil && before.Cause != listener.CauseReconcile {
+					walk.Known = before.Known
+					if before.Cause == listener.CauseResync {
+						walk.Cause = before.Cause
+					}
+				}
+				state.Walk = walk
+			}
 			state.Filter, state.Attributes = text, m.Attributes
-			if err := tx.SetModule(m.Name, state); err != nil {
+			if err := m.store(tx, state); err != nil {
 				return err
 			}
-			m.number, m.walk = state.Number, state.Walk
 		}
 		return nil
 	})
@@ -206,6 +223,12 @@ func New(s *store.Store, c Config) (*Router, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// unbegun tells whether the module knows nothing yet, as its walk has not begun.
+func unbegun(s *store.ModuleState) bool {
+	w := s.Walk
+	return w != nil && w.Cause != listener.CauseReconcile && !w.Leave && w.Pos == nil && len(s.Former) == 0
 }
 
 func equal(a, b []string) bool {
@@ -490,7 +513,7 @@ func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
 func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
 	c := comparison{old: old, new: new}
 	for _, m := range r.Modules {
-		if old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
+		if m.forgotten || old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
 			continue // the walk will get there: the first fill need not even match
 		}
 		member := old != nil && tx.IsMember(m.number, id)
@@ -498,10 +521,17 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 		if err != nil {
 			return tasks, err
 		}
-		if member && new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked {
-			matches = true // whether the members may leave is yet to be seen
+		if member && m.unchecked(new) {
+			matches = true
 		}
 		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
+		number := m.number // that has the membership
+		if !member && !matches && len(m.former) > 0 && old != nil && m.ahead(old) && !m.unchecked(new) {
+			if number, t.Old, err = m.formerly(tx, id); err != nil {
+				return tasks, err
+			}
+			member = number != 0
+		}
 		switch {
 		case !member && matches:
 			if m.ahead(new) {
@@ -514,12 +544,14 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 			}
 			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
 		case member:
-			t.Kind, t.Old = listener.KindRemove, old.Seq
+			if t.Kind = listener.KindRemove; t.Old == 0 {
+				t.Old = old.Seq
+			}
 		default:
 			continue
 		}
 		if member != matches {
-			if err := tx.SetMember(m.number, id, matches); err != nil {
+			if err := tx.SetMember(number, id, matches); err != nil {
 				return tasks, err
 			}
 		}

@@ -25,6 +25,7 @@
 //	fetches   sync UUID                (nothing): an entry that came with a subtree yet to be read
 //	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
+//	retired   module                   (nothing): what is kept under this number is to be removed
 //
 // id numbers the entries in order of arrival: sequential keys keep bbolt fast, and
 // sets of entries are bitmaps. Numbers are big-endian. seq numbers the changes; the
@@ -97,11 +98,12 @@ var (
 	bucketFailures  = []byte("failures")
 	bucketDue       = []byte("due")
 	bucketMarks     = []byte("marks")
+	bucketRetired   = []byte("retired")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
 		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
-		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules, bucketRetired,
 	}
 )
 

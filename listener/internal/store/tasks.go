@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -68,7 +69,10 @@ func (tx *Tx) AddTask(t Task) error {
 				keys = append(keys, below(string(above)))
 			}
 		}
-		for _, key := range keys {
+		for i, key := range keys {
+			if slices.Contains(keys[:i], key) {
+				continue
+			}
 			hash := hashKey(key)
 			b = binary.BigEndian.AppendUint64(b, hash)
 			if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
