@@ -314,7 +314,7 @@ func (d *Daemon) newRouter() error {
 		if err != nil {
 			return err
 		}
-		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes})
+		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes, Known: m.Known})
 	}
 	orphans, err := d.findOrphans()
 	if err != nil {

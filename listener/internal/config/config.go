@@ -167,6 +167,9 @@ type Module struct {
 	// Stall (on_full: stall) stops reading from the provider at MaxTasks. Default false
 	// (on_full: fold): what is queued is folded as with Latest.
 	Stall bool
+	// Known (bootstrap: none) takes what is there when the module is new as known to it.
+	// Default false (bootstrap: walk): it is told of everything.
+	Known bool
 	// Instance is the module with its own configuration, ready to be opened. Its
 	// Spec is the one before the overrides; use the field Spec.
 	Instance listener.Instance

@@ -513,10 +513,17 @@ func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
 func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
 	c := comparison{old: old, new: new}
 	for _, m := range r.Modules {
-		if m.forgotten || old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
+		known := r.known(m)
+		if m.forgotten || old == nil && !known && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
 			continue // the walk will get there: the first fill need not even match
 		}
 		member := old != nil && tx.IsMember(m.number, id)
+		stored := member
+		if known && !member && old != nil && m.ahead(old) {
+			if member, err = c.matched(m); err != nil { // the walk would have noted it
+				return tasks, err
+			}
+		}
 		matches, err := c.matches(m)
 		if err != nil {
 			return tasks, err
@@ -531,10 +538,11 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 				return tasks, err
 			}
 			member = number != 0
+			stored = member
 		}
 		switch {
 		case !member && matches:
-			if m.ahead(new) {
+			if m.ahead(new) && !known {
 				continue
 			}
 			t.Kind, t.New = listener.KindCreate, seq
@@ -550,7 +558,7 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 		default:
 			continue
 		}
-		if member != matches {
+		if stored != matches {
 			if err := tx.SetMember(number, id, matches); err != nil {
 				return tasks, err
 			}
@@ -591,6 +599,18 @@ func (c *comparison) matches(m *Module) (bool, error) {
 		return false, err
 	}
 	return m.Filter.Match(c.newEntry) == filter.True, nil
+}
+
+// matched tells whether the old state matched, which there has to be.
+func (c *comparison) matched(m *Module) (bool, error) {
+	if c.oldEntry == nil {
+		e, err := c.old.View()
+		if err != nil {
+			return false, err
+		}
+		c.oldEntry = e
+	}
+	return m.Filter.Match(c.oldEntry) == filter.True, nil
 }
 
 // changed tells whether the module has to hear of a change from old to new, both of

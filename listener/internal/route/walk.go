@@ -28,6 +28,12 @@ func (m *Module) unchecked(new *store.Record) bool {
 	return new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked
 }
 
+// known tells whether the module is being taken to know what there is. Then it is told of
+// changes from the start: what the walk has yet to come to is known as it was before them.
+func (r *Router) known(m *Module) bool {
+	return m.walk != nil && m.walk.Known && (r.refresh == nil || r.refresh.filled)
+}
+
 // Step goes on with the module's walk: it queues the next tasks and stores how far it
 // has come, in one transaction. It returns false when the module is live, or when the
 // mirror is not filled yet or a container's descendants have yet to follow it; Queued
