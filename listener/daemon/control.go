@@ -49,6 +49,7 @@ func (s service) Pause(module string, paused bool) error {
 	if err != nil {
 		return err
 	}
+	defer d.bell.ring()
 	d.log.Info("module paused or resumed", zap.String("module", module), zap.Bool("paused", paused))
 	return d.lanes.SetPaused(module, paused)
 }
@@ -298,6 +299,7 @@ func (d *Daemon) targets(module, target string) ([]failure, error) {
 func (d *Daemon) decide(ctx context.Context, module string, found []failure, all bool, what string, do func(*store.Tx, *store.Task, *store.Failure) (dispatch.Decision, error)) ([]admin.Failed, error) {
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
+	defer d.bell.ring()
 	done := []admin.Failed{}
 	for i := range found {
 		f := &found[i]

@@ -76,16 +76,18 @@ type Daemon struct {
 	log     *zap.Logger
 	started time.Time
 
-	store  *store.Store
-	mirror atomic.Pointer[store.Store] // the same while Run has it open
-	router *route.Router
-	sink   *sink
-	routed []*route.Module
-	lanes  *dispatch.Dispatcher
-	box    *outbox
-	shared *shared.Store
-	cleans map[string]bool // modules that have a Cleaner
-	wake   chan struct{}   // there may be something to do for keepHouse
+	store    *store.Store
+	mirror   atomic.Pointer[store.Store] // the same while Run has it open
+	router   *route.Router
+	sink     *sink
+	routed   []*route.Module
+	lanes    *dispatch.Dispatcher
+	box      *outbox
+	shared   *shared.Store
+	cleans   map[string]bool // modules that have a Cleaner
+	wake     chan struct{}   // there may be something to do for keepHouse
+	bell     bell            // rings when something has become durable
+	consumer *syncrepl.Consumer
 
 	orphanMu sync.Mutex
 	orphaned map[string]*orphan // by name
@@ -143,6 +145,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.consumer = consumer
 	d.heldRefresh = &heldRefresh{log: d.log, renew: consumer.Renew}
 	defer d.heldRefresh.stop()
 	if err := d.newRouter(); err != nil {
@@ -431,7 +434,7 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 		return err
 	}
 	d.box = box
-	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
+	d.lanes = dispatch.New(dispatch.Config{Outbox: ringing{box, &d.bell}, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil
 }
 

@@ -150,6 +150,7 @@ func (d *Daemon) reset(ctx context.Context, m *route.Module) {
 	if err != nil && ctx.Err() == nil {
 		d.log.Error("resynchronize a module", zap.String("module", m.Name), zap.Error(err))
 	}
+	d.bell.ring()
 	d.wakeUp() // there is something to purge
 }
 
