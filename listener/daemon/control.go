@@ -39,6 +39,7 @@ func (s service) Pause(module string, paused bool) error {
 		return err
 	}
 	err := d.store.Update(func(tx *store.Tx) error {
+		tx.Commits("pause")
 		state, err := tx.Module(module)
 		if err != nil || state.Paused == paused {
 			return err
@@ -283,6 +284,7 @@ func (d *Daemon) decide(ctx context.Context, module, target, what string, do fun
 		gone := false
 		err := d.lanes.Decide(ctx, module, f.Seq, func() (decision dispatch.Decision, err error) {
 			err = d.store.Update(func(tx *store.Tx) error {
+				tx.Commits("decide")
 				t, err := tx.Parked(f.task.Module, f.Seq)
 				if err != nil {
 					return err

@@ -19,6 +19,7 @@ type outbox struct {
 	numbers map[string]uint32 // of the modules
 	refill  func(module string) (bool, error)
 	attrs   map[string][]string // that the modules want to hear of; none: all
+	before  map[string]uint64   // up to this seq tasks may have been handed out in earlier runs
 	calls   callLog
 }
 
@@ -48,7 +49,9 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
 				return err
 			}
-			if out, err = newReading(tx, module, &q).all(rows); err != nil || len(out) > 0 {
+			r := newReading(tx, module, &q)
+			r.inTurn = true
+			if out, err = r.all(rows); err != nil || len(out) > 0 {
 				return err
 			}
 			q.After = rows[len(rows)-1].Seq // the dispatcher has all of these
@@ -82,6 +85,7 @@ type reading struct {
 	found   map[uint64]bool // of the backlog
 	blocked map[string]bool // by tasks that are blocked themselves
 	parked  bool            // there are parked tasks
+	inTurn  bool            // the rows are those of the backlog, from q.Walked on
 	left    int             // of the limit
 	size    int             // that is left
 }
@@ -96,7 +100,11 @@ func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
 func (r *reading) all(rows []store.Task) ([]*dispatch.Task, error) {
 	r.tasks = make([]*dispatch.Task, 0, len(rows))
 	for i := range rows {
-		if more, err := r.add(&rows[i]); err != nil || !more {
+		more, err := r.add(&rows[i])
+		if r.inTurn {
+			r.q.Walked = rows[i].Seq // nothing of the backlog before it is left
+		}
+		if err != nil || !more {
 			return r.tasks, err
 		}
 	}
@@ -218,6 +226,7 @@ func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Que
 		f.Held = func(seq uint64) store.Held { return store.Held(q.Held(seq)) }
 	}
 	err = o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("fold")
 		gone = 0
 		for id := range ids {
 			n, err := tx.Fold(f, id)
@@ -252,8 +261,9 @@ func (o *outbox) folding(name string) *store.Folding {
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	err := o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("outcome")
 		for name, c := range changes {
-			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
+			if err := errors.Join(commit(tx, o.numbers[name], o.before[name], c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
@@ -265,7 +275,7 @@ func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	return err
 }
 
-func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
+func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) error {
 	freed := map[uint64]struct{}{}
 	free := func(row *store.Task) error {
 		keys, err := tx.Hashes(row)
@@ -275,6 +285,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 		return err
 	}
 	for _, t := range c.Done {
+		tx.Commits("acknowledge")
 		row := rowOf(t)
 		if row.Place == store.InParked {
 			if err := free(row); err != nil {
@@ -286,16 +297,20 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 		}
 	}
 	for _, t := range c.Failed {
+		tx.Commits("park")
 		if err := errors.Join(tx.Park(rowOf(t), t.Keys), tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure))); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Stopped {
+		tx.Commits("halt")
 		if err := tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure)); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Waiting {
+		tx.Commits("wait")
+		rowOf(t).Attempted = t.Seq <= before
 		if err := tx.Park(rowOf(t), t.Keys); err != nil {
 			return err
 		}
@@ -306,6 +321,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 	if err := tx.Release(module, freed); err != nil || c.Handed == 0 {
 		return err
 	}
+	tx.Commits("mark")
 	return tx.SetMark(module, c.Handed)
 }
 
@@ -315,6 +331,7 @@ func (o *outbox) foldWaiting(tx *store.Tx, name string, c *dispatch.Changes) err
 		return nil
 	}
 	f := o.folding(name)
+	tx.Commits("fold-waiting")
 	f.ParkedOnly = true
 	done := map[uint64]bool{}
 	for _, t := range c.Waiting {
@@ -337,6 +354,7 @@ func rowOf(t *dispatch.Task) *store.Task { return t.Ref.(*store.Task) }
 // Update implements [dispatch.Outbox].
 func (o *outbox) Update(name string, steps dispatch.Steps) error {
 	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("step")
 		state, err := tx.Module(name)
 		if err != nil {
 			return err

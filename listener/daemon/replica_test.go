@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type follower struct {
 	filter     string
 	attributes []string // listed in the configuration
 	parallel   bool
+	module     string   // default: jsonl
+	keys       []string // more of the configuration
+	folds      bool     // calls that are owed may become one
 }
 
 // all is for every entry and attribute.
@@ -32,7 +36,7 @@ func (f follower) instance() string {
 	if f.parallel {
 		keys = append(keys, "run_asynchronously: true", "parallelism: 4")
 	}
-	return instance(f.name, "jsonl", keys...)
+	return instance(f.name, cmp.Or(f.module, "jsonl"), append(keys, f.keys...)...)
 }
 
 // followers are the instances of most tests: two filters, each in order and in
@@ -46,7 +50,9 @@ var followers = []follower{
 
 const narrowFilter = "(&(objectClass=inetOrgPerson)(!(employeeType=retired)))"
 
-func instances() []string {
+func instances() []string { return instancesOf(followers) }
+
+func instancesOf(followers []follower) []string {
 	var out []string
 	for _, f := range followers {
 		out = append(out, f.instance())

@@ -166,6 +166,7 @@ func (s *sink) flush(ctx context.Context) error {
 func (s *sink) noteLoad() error {
 	s.retryAt.Store(nil)
 	return s.store.Update(func(tx *store.Tx) error {
+		tx.Commits("loaded")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err

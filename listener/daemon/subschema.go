@@ -56,7 +56,7 @@ func (d *Daemon) newSubschema() *subschema {
 			}
 			return changed, err
 		},
-		stored: d.store.Schema,
+		stored:  d.store.Schema,
 		settled: func() bool { return d.router.State().Phase == route.PhasePersist },
 	}
 }

@@ -27,7 +27,7 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 		if m.step != "" {
 			continue
 		}
-		if !m.firstCall.IsZero() && !m.postDue && time.Since(m.firstCall) >= m.Settings.PostRunMaxDelay {
+		if m.prepared && !m.postDue && !m.firstCall.IsZero() && time.Since(m.firstCall) >= m.Settings.PostRunMaxDelay {
 			m.postDue = true
 		}
 		if step := m.nextStepLocked(l.stopping); step != "" {

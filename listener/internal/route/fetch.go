@@ -90,6 +90,7 @@ func (r *Router) fetchSubtree(ctx context.Context, root *store.Record) (found bo
 	err = r.provider.Subtree(ctx, root.DN, func(entries []syncrepl.Entry) error {
 		for len(entries) > 0 {
 			err := r.update(func(tx *store.Tx) error {
+				tx.Commits("fetch")
 				for len(entries) > 0 && tx.Size() < maxTransaction {
 					if listener.UUID(entries[0].UUID) == root.UUID {
 						found = true
@@ -148,6 +149,7 @@ func under(s *schema.Schema, dn, root string) bool { return s.SameName(dn, root)
 // that are gone.
 func (r *Router) endFetches(roots []*store.Record, all bool) error {
 	return r.update(func(tx *store.Tx) error {
+		tx.Commits("fetched")
 		for _, u := range tx.Fetches() {
 			record, err := tx.Lookup(u)
 			if err != nil {

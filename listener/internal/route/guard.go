@@ -170,7 +170,11 @@ func (r *Router) contradictions(ctx context.Context, victims []victim) ([]victim
 }
 
 func (r *Router) setGuard(g store.Guard) error {
-	if err := r.update(func(tx *store.Tx) error { return tx.SetGuard(g) }); err != nil {
+	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("guard")
+		return tx.SetGuard(g)
+	})
+	if err != nil {
 		return err
 	}
 	if r.Held != nil {
@@ -218,6 +222,7 @@ type Released struct {
 // nothing was held.
 func Release(s *store.Store) (out Released, err error) {
 	err = s.Update(func(tx *store.Tx) error {
+		tx.Commits("release-offline")
 		out, err = release(tx)
 		return err
 	})
@@ -228,6 +233,7 @@ func Release(s *store.Store) (out Released, err error) {
 // the next refresh, the session has to be ended. Safe for concurrent use.
 func (r *Router) Release() (out Released, err error) {
 	err = r.store.Update(func(tx *store.Tx) error {
+		tx.Commits("release")
 		if out, err = release(tx); err != nil {
 			return err
 		}

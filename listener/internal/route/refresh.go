@@ -43,6 +43,7 @@ func (f *refresh) writeFill(context.Context) error { return f.fill.Write() }
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) {
 	new := tx.NewRecord(listener.UUID(e.UUID), text(e.DN), text(e.Attributes))
 	if f := r.refresh; f != nil && f.fill != nil {
+		tx.Commits("fill")
 		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
 		return nil, f.fill.Add(tx, new)
 	}
@@ -60,6 +61,7 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) 
 			if held, err := tx.Held(tx.HeldUUID(new.UUID)); err != nil || held != nil && held.DN == new.DN && held.Attrs == new.Attrs {
 				return nil, err
 			}
+			tx.Commits("hold")
 			return nil, tx.Hold(new)
 		}
 		if err := tx.Unhold(new.UUID); err != nil {
@@ -122,6 +124,7 @@ func (r *Router) arrive(tx *store.Tx, new *store.Record) (next after, err error)
 	if err != nil || !cameWithSubtree(e) {
 		return nil, err
 	}
+	tx.Commits("subtree")
 	return r.fetch, tx.AddFetch(new.UUID)
 }
 
@@ -323,6 +326,7 @@ func (r *Router) remove(ids []uint64) error {
 func (r *Router) removeAll(victims []victim) error {
 	for len(victims) > 0 {
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("remove")
 			for len(victims) > 0 && tx.Size() < maxTransaction {
 				record, err := tx.Get(victims[0].id)
 				if err != nil {

@@ -19,6 +19,7 @@ func (r *Router) move(tx *store.Tx, old, new *store.Record) (next after, err err
 		return nil, err
 	}
 	if len(followers) > 0 {
+		tx.Commits("rename")
 		err = tx.AddRename(&store.Rename{UUID: old.UUID, From: old.DN, Followers: followers})
 		next = r.follow
 	}
@@ -91,6 +92,7 @@ func (r *Router) follow(context.Context) error {
 	for {
 		more := false
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("cascade")
 			rename, err := tx.FirstRename()
 			if err != nil || rename == nil {
 				return err

@@ -181,6 +181,7 @@ func New(s *store.Store, c Config) (*Router, error) {
 	r := &Router{store: s, Config: c, added: map[string]int{}}
 	r.progress.Store(&Progress{Phase: PhaseConnecting})
 	err := s.Update(func(tx *store.Tx) error {
+		tx.Commits("modules")
 		filters, err := compile(c.Modules, tx.Schema())
 		if err != nil {
 			return err
@@ -223,6 +224,7 @@ func (r *Router) Begin(ctx context.Context, session syncrepl.Session) ([]byte, e
 	var cookie []byte
 	filled := false
 	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("session")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
@@ -318,7 +320,10 @@ func (r *Router) ResetCookie(_ context.Context, cookie []byte, _ error) error {
 	if r.guard.holds {
 		cookie = nil // the one to go on from would leave out what is held
 	}
-	return r.update(func(tx *store.Tx) error { return setCookie(tx, cookie) })
+	return r.update(func(tx *store.Tx) error {
+		tx.Commits("reset")
+		return setCookie(tx, cookie)
+	})
 }
 
 func setCookie(tx *store.Tx, cookie []byte) error {
@@ -368,6 +373,7 @@ func (r *Router) Flush(ctx context.Context) error {
 					after = r.finish
 				case opCookie:
 					if !r.guard.holds {
+						tx.Commits("cookie")
 						err = setCookie(tx, o.cookie)
 					}
 				}
@@ -428,6 +434,7 @@ func (r *Router) update(fn func(*store.Tx) error) error {
 
 // change writes the transition of one entry and routes it. old or new may be nil.
 func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
+	tx.Commits("change")
 	seq := tx.NextSeq()
 	id := uint64(0)
 	if old != nil {

@@ -22,6 +22,7 @@ func (r *Router) SetSchema(s *schema.Schema, d schema.Definitions) (changed []st
 		if current := tx.Schema(); !current.Fallback() && current.Hash() == s.Hash() {
 			return nil
 		}
+		tx.Commits("schema")
 		if err := tx.SetSchema(s, d); err != nil {
 			return err
 		}

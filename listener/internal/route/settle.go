@@ -30,12 +30,16 @@ func (r *Router) finish(ctx context.Context) error {
 		if err := r.settle(ctx); err != nil {
 			return err
 		}
-		return r.endFetches(fetched, f.full)
+		if err := r.endFetches(fetched, f.full); err != nil {
+			return err
+		}
+		return r.fetch(ctx) // those whose roots have moved by this refresh
 	}
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
 	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("filled")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
@@ -119,6 +123,7 @@ func (r *Router) applyHeld(ctx context.Context, order []step) error {
 	for len(order) > 0 {
 		var after after
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("settle")
 			for len(order) > 0 && after == nil && tx.Size() < maxTransaction {
 				new, err := tx.Held(order[0].held)
 				if err != nil {

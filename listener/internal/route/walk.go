@@ -29,6 +29,7 @@ func (m *Module) ahead(r *store.Record) bool {
 func (r *Router) Step(m *Module) (more bool, err error) {
 	added, seq := 0, uint64(0)
 	err = r.store.Update(func(tx *store.Tx) error {
+		tx.Commits("walk")
 		if m.walk == nil {
 			return nil
 		}
@@ -52,7 +53,7 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 			step, iterate = r.leave, tx.WalkBack
 		}
 		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
-			n, err := step(tx, m, &walk, id)
+			n, err := step(tx, m, &walk, pos, id)
 			added += n
 			looked++
 			walk.Pos = pos
@@ -107,7 +108,7 @@ func (r *Router) nextPass(tx *store.Tx, m *Module, walk *store.Walk) *store.Walk
 }
 
 // count counts the members that are to leave.
-func (r *Router) count(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+func (r *Router) count(tx *store.Tx, m *Module, walk *store.Walk, _ []byte, id uint64) (int, error) {
 	if !tx.IsMember(m.number, id) {
 		return 0, nil
 	}
@@ -123,7 +124,7 @@ func (r *Router) count(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (in
 }
 
 // enter tells the module of an entry that matches and that it does not know.
-func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id uint64) (int, error) {
 	if tx.IsMember(m.number, id) {
 		return 0, nil
 	}
@@ -134,13 +135,13 @@ func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (in
 	if err := tx.SetMember(m.number, id, true); err != nil {
 		return 0, err
 	}
-	return 1, tx.AddTask(store.Task{
+	return 1, tx.AddWalkTask(store.Task{
 		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq,
-	})
+	}, record, pos)
 }
 
 // leave takes an entry from the module that it knows and that does not match.
-func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (int, error) {
+func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id uint64) (int, error) {
 	if !tx.IsMember(m.number, id) {
 		return 0, nil
 	}
@@ -156,9 +157,9 @@ func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (in
 	if err := tx.SetMember(m.number, id, false); err != nil {
 		return 0, err
 	}
-	return 1, tx.AddTask(store.Task{
+	return 1, tx.AddWalkTask(store.Task{
 		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindRemove, Cause: walk.Cause, ID: id, Old: record.Seq,
-	})
+	}, record, pos)
 }
 
 func match(tx *store.Tx, m *Module, id uint64) (*store.Record, bool, error) {

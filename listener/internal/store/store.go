@@ -55,6 +55,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/listenerd/listenerd/listener/internal/fault"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -178,17 +180,22 @@ func (s *Store) prepare(path string) error {
 	if err != nil || complete && !fresh {
 		return err
 	}
+	var edge fault.Edge
+	edge.Commits("format")
 	err = s.db.Update(func(b *bbolt.Tx) error {
 		for _, name := range allBuckets { // an older file lacks those that came later
 			if _, err := b.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
-		return b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		err := b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		edge.Before()
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare state file: %w", err)
 	}
+	edge.After()
 	return nil
 }
 
@@ -233,11 +240,17 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		if tx.size == 0 {
 			return errUnchanged
 		}
-		return tx.finish()
+		err := tx.finish()
+		tx.edge.Before()
+		return err
 	})
-	if err != nil && !errors.Is(err, errUnchanged) {
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
 		return fmt.Errorf("state file: %w", err)
 	}
+	tx.edge.After()
 	if tx.learnt != nil {
 		s.known.Store(tx.learnt)
 	}

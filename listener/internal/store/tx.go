@@ -7,11 +7,14 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/listenerd/listenerd/listener/internal/fault"
 )
 
 // Tx is a transaction: the operations of an Update, or the reading half of them in
 // a View. It is not safe for concurrent use.
 type Tx struct {
+	edge  fault.Edge // first: at the end of a struct it would take memory
 	b     *bbolt.Tx
 	slabs *slabs
 	size  int // bytes written so far, about
@@ -28,7 +31,8 @@ type Tx struct {
 
 	counters      Counters
 	countersDirty bool
-	key           [32]byte // scratch for keys that bbolt copies or only reads
+	walkRows      [][20]byte // of walkKeys, yet to be written
+	key           [32]byte   // scratch for keys that bbolt copies or only reads
 }
 
 // Counters are the numbers that move with every change.
@@ -61,6 +65,11 @@ func newTx(b *bbolt.Tx, known *knowledge) *Tx {
 // bounds, because bbolt holds all of it in memory until the commit.
 func (tx *Tx) Size() int { return tx.size }
 
+// Commits names what the transaction does, for tests that end the daemon before or after
+// its commit; see package fault. A transaction may have several names, and one that
+// writes has at least one.
+func (tx *Tx) Commits(what string) { tx.edge.Commits(what) }
+
 // Counters returns the counters as this transaction sees them.
 func (tx *Tx) Counters() Counters { return tx.counters }
 
@@ -72,6 +81,9 @@ func (tx *Tx) NextSeq() uint64 {
 }
 
 func (tx *Tx) finish() error {
+	if err := tx.writeWalkRows(); err != nil {
+		return err
+	}
 	if !tx.countersDirty {
 		return nil
 	}
