@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -214,7 +215,7 @@ func (s *subschema) read(ctx context.Context, session syncrepl.Session) (d schem
 // the one that the root DSE names.
 func subschemaOf(conn *ldap.Conn, base string) (string, error) {
 	var errs []error
-	for _, dn := range []string{base, ""} {
+	for _, dn := range slices.Compact([]string{base, ""}) {
 		entry, err := lookUp(conn, dn, "(objectClass=*)", attrSubschemaSubentry)
 		if err == nil {
 			if subentry := entry.GetEqualFoldAttributeValue(attrSubschemaSubentry); subentry != "" {
