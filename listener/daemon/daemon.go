@@ -355,6 +355,9 @@ func (d *Daemon) newRouter() error {
 		},
 		Room: func(ctx context.Context) error { return d.lanes.Room(ctx) },
 	})
+	if err == nil {
+		d.checkFilters()
+	}
 	return err
 }
 

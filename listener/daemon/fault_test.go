@@ -220,6 +220,21 @@ var faultScenarios = []faultScenario{
 		during: func(c *faulty) { c.command("forget", "goes", "--yes") },
 	},
 	{
+		name:    "SchemaChanges",
+		points:  []string{"schema", "walk", "walk 2", "walk 3", "acknowledge"},
+		options: []slapdtest.Option{configDatabase()},
+		follow:  []follower{{name: "gains", filter: "(&(objectClass=badged)(!(medal=none)))"}, {name: "loses", filter: "(&(objectClass=badged)(!(ribbon=none)))"}},
+		before: func(c *faulty) {
+			const ribbon = "( 1.3.6.1.4.1.99999.1.3 NAME 'ribbon' %s SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
+			schema := addBadges(c.t, c.slapd, c.d, inside)
+			schema.addLine("ribbon", "olcAttributeTypes", fmt.Sprintf(ribbon, "EQUALITY caseIgnoreMatch"))
+			c.site.mustOnce()
+			schema.addLine("medal", "olcAttributeTypes", "( 1.3.6.1.4.1.99999.1.4 NAME 'medal' SUP badge )")
+			schema.changeType("ribbon", fmt.Sprintf(ribbon, ""))
+		},
+		during: func(c *faulty) { c.once() },
+	},
+	{
 		name:   "Restored",
 		points: []string{"reset"},
 		before: func(c *faulty) {
