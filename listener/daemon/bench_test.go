@@ -212,7 +212,7 @@ func BenchmarkLatency(b *testing.B) {
 		clear(committed)
 		due := time.Now()
 		for i := 0; i < changes; {
-			time.Sleep(time.Until(due))
+			<-time.After(time.Until(due))
 			for ; i < changes && !due.After(time.Now()); due = due.Add(every) { // what is late comes at once, as from a socket
 				e.send(i%1_000, i/1_000+1)
 				i++
@@ -294,7 +294,7 @@ func (e *engine) idle(owed int) {
 		if calls <= owed {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -309,7 +309,7 @@ func heap() uint64 {
 type slow struct{ listener.Base }
 
 func (slow) Create(context.Context, *listener.Entry) error {
-	time.Sleep(10 * time.Millisecond)
+	<-time.After(10 * time.Millisecond)
 	return nil
 }
 

@@ -142,7 +142,7 @@ func (w *writers) write(ctx context.Context, n int, every time.Duration) (time.D
 				if change > n {
 					return
 				}
-				time.Sleep(time.Until(began.Add(time.Duration(change) * every)))
+				<-time.After(time.Until(began.Add(time.Duration(change) * every)))
 				number := w.n + change
 				r := ldap.NewModifyRequest(personDN(number%liveEntries), nil)
 				r.Replace("sn", []string{strconv.Itoa(number)})
