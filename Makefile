@@ -5,6 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 10s
 N         ?= 20000
 SEED      ?= 1
+KILLFOR   ?= 60s
 GO        ?= go
 
 # Tests run in the folders of their packages: a relative path would lead them astray.
@@ -15,7 +16,7 @@ endif
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz differential crash bench demo servers clean
+.PHONY: help build test race lint fuzz differential crash kills bench demo servers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +25,7 @@ build: ## build bin/listenerd
 	$(GO) build -o bin/ ./cmd/listenerd
 
 test: servers ## run all tests; RACE=1 with the race detector, PACKAGES=./listener/... only those
-	$(GO) test $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
+	$(GO) test -timeout 30m $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
 
 race: ## run all tests with the race detector
 	@$(MAKE) --no-print-directory test RACE=1
@@ -50,6 +51,9 @@ crash: servers ## kill the daemon N=2000 times at random, with changes of all ki
 bench: build servers ## measure against a real slapd, N=100000 entries, and the engine alone
 	$(GO) run ./listener/internal/bench
 	$(GO) test ./listener/internal/dispatch ./listener/daemon -run '^$$' -bench . -benchtime 1s -timeout 60m
+
+kills: servers ## kill worker processes every 50 ms for KILLFOR=60s while the directory changes
+	$(GO) test ./listener/daemon -run TestWorkersAreKilled -count 1 -v -timeout 20m -killfor $(KILLFOR)
 
 demo: build servers ## follow a throwaway directory for a minute; KEEP=1 leaves it running
 	@$(GO) run ./listener/internal/demo

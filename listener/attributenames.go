@@ -1,6 +1,9 @@
 package listener
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // AttributeNames is what an entry knows of its directory's schema: which names mean the
 // same attribute, and which attributes are operational. It is immutable and safe for
@@ -8,6 +11,7 @@ import "strings"
 // but [Operational].
 type AttributeNames struct {
 	types map[string]*attributeType // by name and OID, in lower case
+	list  []AttributeType           // as they were given
 }
 
 // AttributeType is one attribute type for [NewAttributeNames].
@@ -24,7 +28,7 @@ type attributeType struct {
 // NewAttributeNames makes the knowledge of these types. Of two with one name the first
 // counts.
 func NewAttributeNames(types []AttributeType) *AttributeNames {
-	n := &AttributeNames{make(map[string]*attributeType, 2*len(types))}
+	n := &AttributeNames{make(map[string]*attributeType, 2*len(types)), slices.Clone(types)}
 	for _, t := range types {
 		known := &attributeType{t.Names, t.Operational}
 		for _, name := range t.Names {
@@ -35,6 +39,9 @@ func NewAttributeNames(types []AttributeType) *AttributeNames {
 	}
 	return n
 }
+
+// Types returns what [NewAttributeNames] makes the same knowledge of.
+func (n *AttributeNames) Types() []AttributeType { return slices.Clone(n.list) }
 
 // find returns the type that a description, whose options are ignored, names; nil if it
 // is unknown.

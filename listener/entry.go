@@ -83,6 +83,10 @@ func (e *Entry) WithNames(names *AttributeNames) *Entry {
 	return &known
 }
 
+// Names returns what the entry knows of its directory's schema, as [Entry.WithNames] set
+// it; nil if nothing. The engine uses it.
+func (e *Entry) Names() *AttributeNames { return e.names }
+
 // UUID returns the sync UUID.
 func (e *Entry) UUID() UUID { return e.uuid }
 
@@ -283,19 +287,38 @@ func readTLV(s string) (tag byte, content, rest string, ok bool) {
 }
 
 func appendTLV(b []byte, tag byte, content string) []byte {
-	n := len(content)
+	return append(appendHeader(b, tag, len(content)), content...)
+}
+
+// appendHeader appends the tag and the length of an element with n octets of content.
+func appendHeader(b []byte, tag byte, n int) []byte {
 	b = append(b, tag)
 	switch {
 	case n < 0x80:
-		b = append(b, byte(n))
+		return append(b, byte(n))
 	case n < 1<<8:
-		b = append(b, 0x81, byte(n))
+		return append(b, 0x81, byte(n))
 	case n < 1<<16:
-		b = append(b, 0x82, byte(n>>8), byte(n))
+		return append(b, 0x82, byte(n>>8), byte(n))
 	case n < 1<<24:
-		b = append(b, 0x83, byte(n>>16), byte(n>>8), byte(n))
+		return append(b, 0x83, byte(n>>16), byte(n>>8), byte(n))
 	default:
-		b = append(b, 0x84, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+		return append(b, 0x84, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
-	return append(b, content...)
+}
+
+// sizeTLV returns the size of an element with n octets of content.
+func sizeTLV(n int) int {
+	switch {
+	case n < 0x80:
+		return 2 + n
+	case n < 1<<8:
+		return 3 + n
+	case n < 1<<16:
+		return 4 + n
+	case n < 1<<24:
+		return 5 + n
+	default:
+		return 6 + n
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/internal/dispatch"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -49,11 +50,11 @@ func newEngine(b *testing.B, entries int, h listener.Handler, modules ...string)
 	b.Cleanup(func() { e.must(d.store.Close()) })
 	d.heldRefresh = &heldRefresh{log: d.log}
 	e.must(d.newRouter())
-	var handlers []listener.Handler
+	var places []place
 	for range modules {
-		handlers = append(handlers, h)
+		places = append(places, place{executor: dispatch.InProcess(h)})
 	}
-	e.must(d.newDispatcher(handlers))
+	e.must(d.newDispatcher(places))
 	ctx := context.Background()
 	_, err = d.router.Begin(ctx, syncrepl.Session{})
 	e.must(err)

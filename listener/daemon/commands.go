@@ -13,6 +13,7 @@ import (
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/admin"
 	"github.com/listenerd/listenerd/listener/internal/config"
+	"github.com/listenerd/listenerd/listener/internal/worker"
 )
 
 // commandLine is what the commands share.
@@ -35,7 +36,13 @@ With --once: bring the mirror up to date, deliver everything, call post_run and 
 when nothing is owed, 1 when calls are left (they wait for the next run), 4 when removes
 are held back (see release).`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := New(Options{ConfigFile: c.file, Once: once, Progress: terminal(cmd.ErrOrStderr())}, c.modules...)
+			program, err := worker.Executable()
+			if err != nil {
+				return err
+			}
+			d, err := New(Options{
+				ConfigFile: c.file, Once: once, Progress: terminal(cmd.ErrOrStderr()), Worker: []string{program, "worker"},
+			}, c.modules...)
 			if err != nil {
 				return err
 			}
@@ -82,18 +89,25 @@ func (c *commandLine) list() *cobra.Command {
 			fmt.Fprintln(w, "\t")
 			fmt.Fprintln(w, "INSTANCE\tMODULE\tRUNS\tATTRIBUTES\tFILTER")
 			for _, m := range conf.Modules {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Registered, runs(m.Spec), orAll(m.Spec.Attributes), m.Spec.LDAPFilter)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Registered, runs(&m), orAll(m.Spec.Attributes), m.Spec.LDAPFilter)
 			}
 			return w.Flush()
 		},
 	}
 }
 
-func runs(s listener.Spec) string {
-	if !s.RunAsynchronously {
-		return fmt.Sprintf("synchronously, priority %d", s.Priority)
+func runs(m *config.Module) string {
+	s := m.Spec
+	if m.Process == nil {
+		if !s.RunAsynchronously {
+			return fmt.Sprintf("synchronously, priority %d", s.Priority)
+		}
+		return fmt.Sprintf("asynchronously, %d at a time", workers(s))
 	}
-	return fmt.Sprintf("asynchronously, %d at a time", workers(s))
+	if !s.RunAsynchronously {
+		return fmt.Sprintf("synchronously, priority %d, in a process", s.Priority)
+	}
+	return fmt.Sprintf("asynchronously, in %d processes", workers(s))
 }
 
 func orAll(attributes []string) string {
@@ -180,5 +194,8 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", m.Name, state, m.Queued, m.InFlight, m.Failing, m.Calls, m.Failures, m.LastError)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return printWorkers(out, s)
 }

@@ -93,7 +93,7 @@ func (d *Daemon) find(module, target string) (found []failure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	want := matcher(target)
+	want := matcher(target, d.store.Schema())
 	for after, more := uint64(0), true; more; {
 		more = false
 		err := d.store.View(func(tx *store.Tx) error {
@@ -118,11 +118,10 @@ func (d *Daemon) find(module, target string) (found []failure, err error) {
 	return found, nil
 }
 
-func matcher(target string) func(*admin.Failed) bool {
-	key := string(schema.TreeKey(target))
+func matcher(target string, names *schema.Schema) func(*admin.Failed) bool {
 	return func(f *admin.Failed) bool {
 		return target == "" || target == strconv.FormatUint(f.Seq, 10) || strings.EqualFold(target, f.UUID) ||
-			key == string(schema.TreeKey(f.DN)) || f.OldDN != "" && key == string(schema.TreeKey(f.OldDN))
+			names.SameName(target, f.DN) || f.OldDN != "" && names.SameName(target, f.OldDN)
 	}
 }
 

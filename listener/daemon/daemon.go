@@ -13,8 +13,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +29,7 @@ import (
 	"github.com/listenerd/listenerd/listener/internal/route"
 	"github.com/listenerd/listenerd/listener/internal/shared"
 	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/internal/worker"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
 
@@ -51,6 +50,11 @@ type Options struct {
 	Once bool
 	// Log in place of the one that the configuration describes.
 	Log *zap.Logger
+	// Worker is the command that runs a worker process of a module with isolation: process:
+	// a program that calls [Main] with the same modules, and "worker" as the only
+	// argument. [Main] sets it to its own program. Default: none, and isolation: process is
+	// refused.
+	Worker []string
 	// Progress takes a line for people that is rewritten while the directory is
 	// loaded, such as a terminal. Default: progress is logged every few seconds.
 	Progress io.Writer
@@ -88,6 +92,8 @@ type Daemon struct {
 	orphans  []string
 	orphaned map[string]*orphan // by name
 
+	pools map[string]*worker.Pool // of modules with isolation: process, by name
+
 	heldRefresh *heldRefresh
 
 	lastError atomic.Pointer[string] // of the session, while there is none
@@ -100,7 +106,10 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}}
+	if err := checkWorker(o, c); err != nil {
+		return nil, err
+	}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, pools: map[string]*worker.Pool{}}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -152,12 +161,12 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.shared.Close()
-	handlers, err := d.open(ctx, pool)
-	defer func() { err = errors.Join(err, closeHandlers(handlers)) }()
+	places, err := d.open(ctx, pool)
+	defer func() { err = errors.Join(err, closeAll(places)) }()
 	if err != nil {
 		return err
 	}
-	if err := d.newDispatcher(handlers); err != nil {
+	if err := d.newDispatcher(places); err != nil {
 		return err
 	}
 	server, err := admin.Listen(d.config.StateDir, service{d})
@@ -191,6 +200,12 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
 	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
+	var schemaErr error
+	running.Go(func() {
+		if schemaErr = d.sink.schema.watch(dispatching); schemaErr != nil {
+			stopFollowing(schemaErr)
+		}
+	})
 
 	err := consumer.Run(following, d.sink)
 	if err == nil && d.opts.Once {
@@ -198,11 +213,11 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	}
 	interrupted := ctx.Err() != nil
 	if following.Err() != nil {
-		err = nil // it was told to stop, by ctx or for dispatchErr
+		err = nil // it was told to stop, by ctx or for one of these errors
 	}
 	stopDispatching()
 	running.Wait()
-	if err = errors.Join(err, dispatchErr); err != nil {
+	if err = errors.Join(err, dispatchErr, schemaErr); err != nil {
 		return err
 	}
 	calls, steps := d.lanes.Owed()
@@ -228,10 +243,19 @@ func owedSteps(modules []string) string {
 }
 
 func (d *Daemon) consumerConfig() syncrepl.Config {
-	l := d.config.LDAP
+	c := searchConfig(d.config.LDAP)
+	c.Notify = d.sessionEvent
+	if d.opts.Once {
+		c.Mode = syncrepl.RefreshOnly
+	}
+	return c
+}
+
+// searchConfig returns the search to follow, and how to connect for it.
+func searchConfig(l config.LDAP) syncrepl.Config {
 	c := syncrepl.Config{
 		URIs: l.URIs, Base: l.Base, Filter: l.Filter, Attributes: withRouted(l.Attributes),
-		BindDN: l.Identity(), Password: l.Bind.Password.Reveal(), Notify: d.sessionEvent,
+		BindDN: l.Identity(), Password: l.Bind.Password.Reveal(),
 		TLS: syncrepl.TLS{
 			StartTLS: l.TLS.StartTLS, CAFile: l.TLS.CAFile, CertFile: l.TLS.CertFile, KeyFile: l.TLS.KeyFile, ServerName: l.TLS.ServerName,
 		},
@@ -256,9 +280,6 @@ func (d *Daemon) consumerConfig() syncrepl.Config {
 		c.Scope = syncrepl.ScopeBase
 	case "one":
 		c.Scope = syncrepl.ScopeOne
-	}
-	if d.opts.Once {
-		c.Mode = syncrepl.RefreshOnly
 	}
 	return c
 }
@@ -358,43 +379,11 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 	return modules, err
 }
 
-// open opens the handlers, in the order of the configuration. On an error it returns
-// those that were opened, too.
-func (d *Daemon) open(ctx context.Context, pool *ldapPool) ([]listener.Handler, error) {
-	var handlers []listener.Handler
-	for _, m := range d.config.Modules {
-		env := listener.Env{
-			Name: m.Name, Log: d.log.Named(m.Name), LDAP: pool.get,
-			Shared:   d.shared.Open(d.config.Shared.Namespace, m.Name),
-			StateDir: filepath.Join(d.config.StateDir, "modules", m.Name),
-		}
-		if err := os.MkdirAll(env.StateDir, 0o700); err != nil {
-			return handlers, fmt.Errorf("module %s: %w", m.Name, err)
-		}
-		h, err := m.Instance.Open(ctx, env)
-		if err != nil {
-			return handlers, fmt.Errorf("open module %s: %w", m.Name, err)
-		}
-		handlers = append(handlers, h)
-	}
-	return handlers, nil
-}
-
-func closeHandlers(handlers []listener.Handler) error {
-	var errs []error
-	for i := len(handlers) - 1; i >= 0; i-- {
-		if c, ok := handlers[i].(io.Closer); ok {
-			errs = append(errs, c.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
+func (d *Daemon) newDispatcher(places []place) error {
 	if err := d.hastenRetries(); err != nil {
 		return err
 	}
-	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}, before: map[string]uint64{}}
 	routed := map[string]*route.Module{}
 	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
@@ -407,12 +396,13 @@ func (d *Daemon) newDispatcher(handlers []listener.Handler) error {
 				return err
 			}
 			routed[m.Name], box.numbers[m.Name], box.attrs[m.Name] = d.routed[i], state.Number, m.Spec.Attributes
+			box.before[m.Name] = min(tx.Mark(state.Number), seq)
 			failed, setAside, err := tx.CountFailures(state.Number)
 			if err != nil {
 				return err
 			}
 			modules = append(modules, dispatch.Module{
-				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Handler: handlers[i], Log: d.log.Named(m.Name),
+				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Executor: places[i].executor, Log: d.log.Named(m.Name),
 				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
 				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),

@@ -24,7 +24,7 @@ var faultScenarios = []faultScenario{
 	{
 		name: "FirstStart",
 		points: []string{
-			"format", "modules", "session", "begin-fill", "fill", "index", "index 2", "filled", "cookie", "loaded",
+			"format", "modules", "schema", "session", "begin-fill", "fill", "index", "index 2", "filled", "cookie", "loaded",
 			"walk", "walk 4", "mark", "step", "step 6", "step 12", "outcome", "acknowledge",
 		},
 		during: func(c *faulty) { c.once() },

@@ -92,7 +92,7 @@ func newCommand(modules []listener.Module) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVarP(&cli.file, "config", "c", "/etc/listenerd/listenerd.yaml", "configuration `file`")
-	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.failed(), cli.pause(), cli.resume(), cli.release(), versionCommand())
+	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.explain(), cli.failed(), cli.pause(), cli.resume(), cli.release(), cli.worker(), versionCommand())
 	return root
 }
 

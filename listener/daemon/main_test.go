@@ -22,7 +22,7 @@ const asDaemon = "LISTENERD_TEST_AS_DAEMON"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDaemon) != "" {
-		os.Exit(daemon.Main(append(modules.All(), probe)...))
+		os.Exit(daemon.Main(append(modules.All(), probe, pacer, witness)...))
 	}
 	os.Exit(m.Run())
 }

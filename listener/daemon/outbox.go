@@ -19,6 +19,8 @@ type outbox struct {
 	numbers map[string]uint32 // of the modules
 	refill  func(module string) (bool, error)
 	attrs   map[string][]string // that the modules want to hear of; none: all
+	before  map[string]uint64   // up to this seq tasks may have been handed out in earlier runs
+	calls   callLog
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
@@ -258,18 +260,22 @@ func (o *outbox) folding(name string) *store.Folding {
 
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
-	return o.store.Update(func(tx *store.Tx) error {
+	err := o.store.Update(func(tx *store.Tx) error {
 		tx.Commits("outcome")
 		for name, c := range changes {
-			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
+			if err := errors.Join(commit(tx, o.numbers[name], o.before[name], c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		o.calls.note(changes)
+	}
+	return err
 }
 
-func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
+func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) error {
 	freed := map[uint64]struct{}{}
 	free := func(row *store.Task) error {
 		keys, err := tx.Hashes(row)
@@ -304,6 +310,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 	}
 	for _, t := range c.Waiting {
 		tx.Commits("wait")
+		rowOf(t).Attempted = t.Seq <= before
 		if err := tx.Park(rowOf(t), t.Keys); err != nil {
 			return err
 		}

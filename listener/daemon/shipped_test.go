@@ -38,6 +38,12 @@ func TestShippedConfiguration(t *testing.T) {
 	}
 }
 
+// examples says what each of them tells.
+var examples = map[string]struct{ modules, log []string }{
+	"listener_module_template": {[]string{"jsonl", "template"}, []string{`"created"`, "uid=example," + base, "no more changes for now"}},
+	"uid_numbers":              {[]string{"asynchronously, in 8 processes"}, []string{`"number given","uid":"example","number":10000`, `"numbers_given":1`}},
+}
+
 // Each example is a daemon whose own configuration works: it is built, checks it, and
 // runs it with a real server.
 func TestExamples(t *testing.T) {
@@ -49,8 +55,10 @@ func TestExamples(t *testing.T) {
 	server := slapdtest.Start(t)
 	d := newDirectory(t, server)
 	d.person("example", base)
+	cache := slapdtest.Memcached(t)
 	for _, file := range dirs {
 		dir := filepath.Dir(file)
+		expected := examples[filepath.Base(dir)]
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			s := newSite(t)
 			ctx, cancel := context.WithTimeout(context.Background(), 2*deadline)
@@ -68,16 +76,16 @@ func TestExamples(t *testing.T) {
 			s.write("listenerd.yaml", string(text))
 			r := s.command("check", "-c", "listenerd.yaml")
 			says(t, "check", r.code, 0, r.stdout+r.stderr, "ok")
-			r = s.command("modules")
-			says(t, "modules", r.code, 0, r.stdout, "jsonl", "template")
+			r = s.command("modules", "-c", "listenerd.yaml")
+			says(t, "modules", r.code, 0, r.stdout, expected.modules...)
 
-			adapted := strings.ReplaceAll(string(text), "ldap://localhost:389", server.URI())
+			adapted := strings.NewReplacer("ldap://localhost:389", server.URI(), "127.0.0.1:11211", cache).Replace(string(text))
 			if adapted == string(text) {
 				t.Fatal("the configuration names another server")
 			}
 			s.write("listenerd.yaml", adapted)
 			code, output := s.once()
-			says(t, "run", code, 0, output, `"created"`, "uid=example,"+base, "no more changes for now")
+			says(t, "run", code, 0, output, expected.log...)
 		})
 	}
 }

@@ -23,7 +23,7 @@ func (d *Daemon) status() (admin.Status, error) {
 	if text := d.lastError.Load(); text != nil {
 		s.LastError = *text
 	}
-	state := d.shared.Status()
+	state := d.sharedStatus()
 	s.Shared.Kind = state.Kind
 	for _, server := range state.Servers {
 		if server.Error != "" {
@@ -70,6 +70,7 @@ func (d *Daemon) status() (admin.Status, error) {
 			Failing: m.Failing, SetAside: m.SetAside, Calls: m.Calls, Failures: m.Failures, LastError: m.LastError,
 			NextProbe: m.NextProbe, Stuck: m.Stuck, Folded: m.Folded, StuckFor: m.StuckFor.Seconds(),
 		}
+		out.Workers = d.workerStatus(m.Name)
 		if w := walks[m.Name]; w != nil {
 			out.WalkDone, out.WalkTotal = w.Done, s.Entries
 			out.HeldRemoves = w.Held

@@ -120,6 +120,8 @@ type ModuleStatus struct {
 	// of them has been running, in seconds.
 	Stuck    int     `json:"stuck,omitempty"`
 	StuckFor float64 `json:"stuck_for,omitempty"`
+	// Workers are the module's worker processes, if it has any.
+	Workers []WorkerStatus `json:"workers,omitempty"`
 	// WalkDone and WalkTotal tell how far a walk through the mirror has come.
 	WalkDone  uint64 `json:"walk_done,omitempty"`
 	WalkTotal uint64 `json:"walk_total,omitempty"`
@@ -129,10 +131,28 @@ type ModuleStatus struct {
 	HeldExamples []string `json:"held_examples,omitempty"`
 }
 
+// WorkerStatus is the part of Status for one worker process.
+type WorkerStatus struct {
+	// PID of the process; 0 while there is none.
+	PID int `json:"pid,omitempty"`
+	// State is starting, idle, busy, or waiting (for the next start).
+	State string `json:"state"`
+	// Started is when the process was.
+	Started time.Time `json:"started,omitzero"`
+	// Restarts counts the processes that took the place of one before.
+	Restarts int `json:"restarts"`
+	// LastExit is how the one before ended, and LastExitAt when.
+	LastExit   string    `json:"last_exit,omitempty"`
+	LastExitAt time.Time `json:"last_exit_at,omitzero"`
+	// NextStart is when the next one is started, if none is there.
+	NextStart time.Time `json:"next_start,omitzero"`
+}
+
 // Service is what the daemon does for clients. Its methods are called by several
 // goroutines at once.
 type Service interface {
 	Control
+	Explainer
 	// Status returns the daemon's status.
 	Status() (Status, error)
 	// Release lets go what is held back.
@@ -160,6 +180,7 @@ func Listen(dir string, service Service) (*Server, error) {
 	mux.HandleFunc("GET /status", answer(func(*http.Request) (any, error) { return service.Status() }))
 	mux.HandleFunc("POST /release", answer(func(*http.Request) (any, error) { return service.Release() }))
 	handle(mux, service)
+	handleExplain(mux, service)
 	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
 }
 

@@ -36,7 +36,7 @@ var table = map[string][]string{
 	"listener/daemon": {
 		"listener", "listener/syncrepl", "listener/internal/admin", "listener/internal/config",
 		"listener/internal/dispatch", "listener/internal/filter", "listener/internal/route",
-		"listener/internal/schema", "listener/internal/shared", "listener/internal/store", "modules/event", cobra, ldap, terminal, zap,
+		"listener/internal/schema", "listener/internal/shared", "listener/internal/store", "listener/internal/worker", "modules/event", cobra, ldap, terminal, zap,
 	},
 
 	"listener/internal/wire":     {asn1},
@@ -47,6 +47,7 @@ var table = map[string][]string{
 	"listener/internal/fault":    {},
 	"listener/internal/keyqueue": {},
 	"listener/internal/dispatch": {"listener", "listener/internal/keyqueue", zap},
+	"listener/internal/worker":   {"listener", "listener/internal/dispatch", zap},
 	"listener/internal/config":   {"listener", ldap, yaml},
 	"listener/internal/shared":   {"listener", memcache},
 	"listener/internal/admin":    {},
@@ -62,7 +63,7 @@ var table = map[string][]string{
 	"listener/internal/slapdtest":  {"listener/internal/process", ldap},
 	"listener/internal/dirsrvtest": {"listener/internal/process", "listener/internal/slapdtest", ldap},
 	"listener/internal/demo":       {"listener", "listener/internal/process", "listener/internal/slapdtest", "modules/event", ldap, terminal},
-	"listener/internal/bench":      {"listener", "listener/daemon", "listener/internal/process", "listener/internal/slapdtest", ldap, zap},
+	"listener/internal/bench":      {"listener", "listener/daemon", "listener/internal/dispatch", "listener/internal/worker", "listener/internal/process", "listener/internal/slapdtest", ldap, zap},
 	"listener/internal/archtest":   {},
 }
 

@@ -31,7 +31,7 @@ type Bind struct {
 	DN string
 	// Password is what password_file held, less one newline at its end; never
 	// empty with [BindSimple].
-	Password Secret
+	Password Secret `json:"-"`
 	// Principal is the Kerberos principal; empty for that of the credential cache.
 	Principal string
 	// Keytab is the absolute path of the file with the principal's key; empty: the

@@ -167,6 +167,9 @@ type Module struct {
 	// Stall (on_full: stall) stops reading from the provider at MaxTasks. Default false
 	// (on_full: fold): what is queued is folded as with Latest.
 	Stall bool
+	// Process says how the module's worker processes run (isolation: process); nil
+	// (isolation: none, the default): it runs in the daemon's.
+	Process *Process
 	// Instance is the module with its own configuration, ready to be opened. Its
 	// Spec is the one before the overrides; use the field Spec.
 	Instance listener.Instance

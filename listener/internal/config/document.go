@@ -100,7 +100,13 @@ type moduleSection struct {
 	Delivery          given[string]          `yaml:"delivery"`
 	OnFull            given[string]          `yaml:"on_full"`
 	MaxTasks          given[int]             `yaml:"max_tasks"`
+	Isolation         given[string]          `yaml:"isolation"`
+	User              given[string]          `yaml:"user"`
+	Nice              given[int]             `yaml:"nice"`
+	MemoryLimit       given[memory]          `yaml:"memory_limit"`
 	Config            given[yaml.Node]       `yaml:"config"`
+
+	Env given[map[string]given[string]] `yaml:"env"`
 }
 
 type retrySection struct {

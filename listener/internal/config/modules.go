@@ -34,6 +34,7 @@ func (l *loader) module(entry given[moduleSection]) Module {
 		Latest:          s.Delivery.or("every") == "latest",
 		Stall:           s.OnFull.or("fold") == "stall",
 		MaxTasks:        l.atLeast(1, "modules.max_tasks", s.MaxTasks, DefaultMaxTasks),
+		Process:         l.process(s),
 		Line:            entry.Line,
 	}
 	l.oneOf("modules.delivery", s.Delivery, "every", "latest")

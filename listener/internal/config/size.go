@@ -21,21 +21,24 @@ var units = []struct {
 
 func (s *size) decodeNode(d *decoder, n *yaml.Node, at place) bool {
 	if n.Kind == yaml.ScalarNode {
-		for _, u := range units {
-			digits, found := strings.CutSuffix(n.Value, u.name)
-			if !found {
-				continue
-			}
-			number, err := strconv.ParseUint(strings.TrimRight(digits, " "), 10, 31)
-			if err == nil && number <= uint64(math.MaxInt32/u.factor) {
-				*s = size(int(number) * u.factor)
-				return true
-			}
-			break
+		if octets, ok := parseSize(n.Value, math.MaxInt32); ok {
+			*s = size(octets)
+			return true
 		}
 	}
 	d.want("a size below 2GiB such as 64MiB", n, at)
 	return false
+}
+
+// parseSize reads a size of at most so many octets.
+func parseSize(text string, most uint64) (uint64, bool) {
+	for _, u := range units {
+		if digits, found := strings.CutSuffix(text, u.name); found {
+			number, err := strconv.ParseUint(strings.TrimRight(digits, " "), 10, 64)
+			return number * uint64(u.factor), err == nil && number <= most/uint64(u.factor)
+		}
+	}
+	return 0, false
 }
 
 // String writes the size with the largest unit that leaves a whole number.

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/listenerd/listenerd/listener"
@@ -13,59 +12,28 @@ import (
 // stuck.
 const stuckAfter = 5 * time.Second
 
-// call is one invocation of a handler's method, with panics turned into errors.
-func (m *module) call(by *worker, info *listener.Call, f func(context.Context) error) (err error) {
-	ctx := listener.WithCall(m.lane.d.calls, info)
+// call makes a call where the module's handler runs, within its time.
+func (m *module) call(by *worker, call *listener.Call) error {
+	ctx := m.lane.d.calls
 	if m.Settings.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, m.Settings.Timeout, fmt.Errorf("timeout of %v", m.Settings.Timeout))
+		limited, cancel := context.WithTimeoutCause(ctx, m.Settings.Timeout, fmt.Errorf("timeout of %v", m.Settings.Timeout))
 		defer cancel()
 		n := by.calls
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(stuckAfter, func() { m.lane.stuck(by, n) }) })()
+		defer context.AfterFunc(limited, func() { time.AfterFunc(stuckAfter, func() { m.lane.stuck(by, n) }) })()
+		ctx = limited
 	}
-	defer recoverPanic(&err)
-	return f(ctx)
-}
-
-// panicError is a handler's panic.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.value) }
-
-func recoverPanic(err *error) {
-	if v := recover(); v != nil {
-		*err = &panicError{v, debug.Stack()}
-	}
+	return m.Executor.Call(ctx, call)
 }
 
 // runTask makes the call of a task. The lane's mutex is not held.
 func (m *module) runTask(by *worker, w *work) error {
-	info := listener.Call{
+	call := listener.Call{
 		Module: m.name, Kind: w.Kind, Seq: w.Seq, Attempt: 1, Cause: w.Cause, Old: w.Old, New: w.New,
 	}
 	if w.Failure != nil {
-		info.Attempt += w.Failure.Attempts
+		call.Attempt += w.Failure.Attempts
 	}
-	return m.call(by, &info, func(ctx context.Context) error {
-		var err error
-		switch w.Kind {
-		case listener.KindCreate:
-			err = m.Handler.Create(ctx, w.New)
-		case listener.KindModify:
-			err = m.Handler.Modify(ctx, w.Old, w.New)
-		case listener.KindRemove:
-			err = m.Handler.Remove(ctx, w.Old)
-		}
-		if h, ok := m.Handler.(listener.ErrorHandler); ok && err != nil {
-			if classified := h.HandleError(ctx, info, err); classified != nil {
-				err = classified
-			}
-		}
-		return err
-	})
+	return m.call(by, &call)
 }
 
 // runStep runs a barrier. The lane's mutex is not held.
@@ -80,21 +48,10 @@ func (m *module) runStep(by *worker, kind listener.Kind, attempt int) error {
 			return err
 		}
 	}
-	err := m.call(by, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt}, func(ctx context.Context) error {
-		switch kind {
-		case listener.KindInitialize:
-			return m.Handler.(listener.Initializer).Initialize(ctx)
-		case listener.KindPreRun:
-			if h, ok := m.Handler.(listener.PreRunner); ok {
-				return h.PreRun(ctx)
-			}
-		case listener.KindPostRun:
-			if h, ok := m.Handler.(listener.PostRunner); ok {
-				return h.PostRun(ctx)
-			}
-		}
-		return nil
-	})
+	var err error
+	if m.Executor.Has(kind) {
+		err = m.call(by, &listener.Call{Module: m.name, Kind: kind, Attempt: attempt})
+	}
 	if err == nil {
 		switch kind {
 		case listener.KindInitialize:

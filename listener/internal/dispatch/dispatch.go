@@ -53,8 +53,8 @@ import (
 type Module struct {
 	Name     string
 	Spec     listener.Spec
-	Workers  int // of an asynchronous module
-	Handler  listener.Handler
+	Workers  int      // of an asynchronous module
+	Executor Executor // where its handler runs
 	Log      *zap.Logger
 	Steps    Steps  // as stored
 	Queued   int    // tasks owed at start, with those parked

@@ -82,7 +82,7 @@ func settings() dispatch.Settings {
 }
 
 func module(name string, h listener.Handler, change ...func(*dispatch.Module)) dispatch.Module {
-	m := dispatch.Module{Name: name, Spec: listener.Spec{Name: name}, Handler: h, Log: zap.NewNop(), Settings: settings()}
+	m := dispatch.Module{Name: name, Spec: listener.Spec{Name: name}, Executor: dispatch.InProcess(h), Log: zap.NewNop(), Settings: settings()}
 	for _, c := range change {
 		c(&m)
 	}

@@ -67,8 +67,8 @@ func (m *module) judgeLocked(w *work, err error) *Failure {
 		f.Run, f.Tries = m.lane.d.run, 0
 	}
 	f.Last, f.Error, f.Stack, f.NextRun = now, shortened(err.Error(), maxErrorText), "", false
-	if p, ok := errors.AsType[*panicError](err); ok {
-		f.Stack = shortened(string(p.stack), maxStack)
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		f.Stack = shortened(string(p.Stack), maxStack)
 	}
 	delay, asked := listener.RetryDelay(err)
 	if !asked {

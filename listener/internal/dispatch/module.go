@@ -103,23 +103,15 @@ func idleTimer(f func()) *time.Timer {
 
 // wantsInit tells whether initialize has to run before anything else.
 func (m *module) wantsInit() bool {
-	if m.steps.Initialized {
-		return false
-	}
-	_, ok := m.Handler.(listener.Initializer)
-	return ok
+	return !m.steps.Initialized && m.Executor.Has(listener.KindInitialize)
 }
 
 // hasRun tells whether the module has steps around its calls.
 func (m *module) hasRun() bool {
-	_, pre := m.Handler.(listener.PreRunner)
-	return pre || m.hasPostRun()
+	return m.Executor.Has(listener.KindPreRun) || m.hasPostRun()
 }
 
-func (m *module) hasPostRun() bool {
-	_, post := m.Handler.(listener.PostRunner)
-	return post
-}
+func (m *module) hasPostRun() bool { return m.Executor.Has(listener.KindPostRun) }
 
 // readyLocked counts the tasks in the window that wait for nothing.
 func (m *module) readyLocked() int {

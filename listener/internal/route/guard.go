@@ -41,7 +41,7 @@ type guard struct {
 	holds bool
 	// ghosts are the entries that it would have removed.
 	ghosts bitset
-	// skipped are the names of entries that were left out since then, because a ghost has
+	// skipped are the keys of the names of entries that were left out since then, because a ghost has
 	// their name, or that of an ancestor: the next refresh reports them again.
 	skipped map[string]bool
 }
@@ -49,12 +49,11 @@ type guard struct {
 func (g *guard) begin() { *g = guard{} }
 
 // blocks tells whether an entry has to be left out, and notes its name if so.
-func (g *guard) blocks(tx *store.Tx, r *store.Record, base []byte) bool {
+func (g *guard) blocks(tx *store.Tx, r *store.Record, base string) bool {
 	if !g.holds {
 		return false
 	}
-	key := schema.TreeKey(r.DN)
-	for _, name := range namesAbove(key, base) {
+	for _, name := range namesAbove(r.DN, base) {
 		ghost := slices.ContainsFunc(tx.At(name), func(id uint64) bool {
 			if !g.ghosts.has(id) {
 				return false
@@ -62,8 +61,8 @@ func (g *guard) blocks(tx *store.Tx, r *store.Record, base []byte) bool {
 			record, err := tx.Get(id)
 			return err == nil && record != nil && record.UUID != r.UUID
 		})
-		if ghost || g.skipped[string(name)] {
-			g.skipped[string(key)] = true
+		if ghost || g.skipped[string(schema.TreeKey(name))] {
+			g.skipped[string(schema.TreeKey(r.DN))] = true
 			return true
 		}
 	}

@@ -46,7 +46,6 @@ import (
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/filter"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -59,7 +58,7 @@ const maxTransaction = 8 << 20
 type Module struct {
 	// Name of the instance.
 	Name string
-	// Filter that entries must match.
+	// Filter that entries must match. The router compiles it for the schema of the store.
 	Filter *filter.Filter
 	// Attributes whose change is worth a Modify; empty: all non-operational ones.
 	Attributes []string
@@ -127,7 +126,6 @@ type Progress struct {
 type Router struct {
 	store *store.Store
 	Config
-	baseKey []byte
 
 	ops   []op
 	bytes int
@@ -140,6 +138,10 @@ type Router struct {
 	// unfetched: a subtree could not be read, as its root has moved.
 	unfetched bool
 	progress  atomic.Pointer[Progress]
+
+	filters *filter.Set // of the modules, in their order
+	matches []bool      // whether the entry in question matches each of them
+	indexes []int       // scratch
 
 	// Of the running transaction:
 	added map[string]int
@@ -172,53 +174,25 @@ const (
 
 // New prepares the modules' state in the store and returns a router.
 //
-// A module without state begins with a walk, and so does one whose filter differs
-// from the stored one. An instance that has state but is not among the modules is
+// A module without state begins with a walk, and so does one whose filter does not mean
+// what it meant when it was last routed with. An instance that has state but is not among the modules is
 // left as it is.
 func New(s *store.Store, c Config) (*Router, error) {
-	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[string]int{}}
+	r := &Router{store: s, Config: c, added: map[string]int{}}
 	r.progress.Store(&Progress{Phase: PhaseConnecting})
 	err := s.Update(func(tx *store.Tx) error {
 		tx.Commits("modules")
-		for _, m := range c.Modules {
-			state, err := tx.Module(m.Name)
-			if err != nil {
-				return err
-			}
-			text := m.Filter.String()
-			switch {
-			case state == nil:
-				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize}}
-			case state.Filter != text && (state.Walk == nil || state.Walk.Cause != listener.CauseInitialize || state.Walk.Pos != nil):
-				state.Walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
-			case state.Filter == text && equal(state.Attributes, m.Attributes):
-				m.number, m.walk = state.Number, state.Walk
-				continue
-			}
-			state.Filter, state.Attributes = text, m.Attributes
-			if err := tx.SetModule(m.Name, state); err != nil {
-				return err
-			}
-			m.number, m.walk = state.Number, state.Walk
+		filters, err := compile(c.Modules, tx.Schema())
+		if err != nil {
+			return err
 		}
-		return nil
+		_, err = r.take(tx, filters)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
-}
-
-func equal(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // State returns the state of the synchronization. Safe for concurrent use.
@@ -495,13 +469,13 @@ func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
 
 // route adds the tasks for one transition.
 func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
-	c := comparison{old: old, new: new}
-	for _, m := range r.Modules {
+	c := comparison{router: r, old: old, new: new}
+	for i, m := range r.Modules {
 		if old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
 			continue // the walk will get there: the first fill need not even match
 		}
 		member := old != nil && tx.IsMember(m.number, id)
-		matches, err := c.matches(m)
+		matches, err := c.matches(i)
 		if err != nil {
 			return tasks, err
 		}
@@ -539,10 +513,13 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 	return tasks, nil
 }
 
-// comparison decodes the two states of an entry at most once.
+// comparison decodes the two states of an entry at most once, and matches the new one with
+// all filters at most once.
 type comparison struct {
+	router             *Router
 	old, new           *store.Record
 	oldEntry, newEntry *listener.Entry
+	matched            bool // router.matches holds the result
 	anyChanged         int8 // without listed attributes; 0: not known yet
 }
 
@@ -558,14 +535,19 @@ func (c *comparison) decode() (err error) {
 	return err
 }
 
-func (c *comparison) matches(m *Module) (bool, error) {
+// matches tells whether the new state matches the filter of the module at that place.
+func (c *comparison) matches(i int) (bool, error) {
 	if c.new == nil {
 		return false, nil
 	}
-	if err := c.decode(); err != nil {
-		return false, err
+	if !c.matched {
+		if err := c.decode(); err != nil {
+			return false, err
+		}
+		c.matched = true
+		c.router.match(c.newEntry)
 	}
-	return m.Filter.Match(c.newEntry) == filter.True, nil
+	return c.router.matches[i], nil
 }
 
 // changed tells whether the module has to hear of a change from old to new, both of

@@ -66,3 +66,19 @@ func newMemcached(t testing.TB, c shared.Config) *shared.Store {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// TestRemote gives each handle a store of its own that another one keeps, as worker
+// processes have.
+func TestRemote(t *testing.T) {
+	t.Parallel()
+	listenertest.TestShared(t, func(*testing.T) listenertest.SharedFixture {
+		local := shared.NewLocal()
+		return listenertest.SharedFixture{
+			Open: func(daemon, module string) listener.Shared {
+				answer := local.Answerer(daemon, module)
+				return shared.NewRemote(func(question []byte) string { return string(answer(question)) }).Open(daemon, module)
+			},
+			Forget: local.Forget,
+		}
+	})
+}

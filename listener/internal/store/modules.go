@@ -11,8 +11,10 @@ import (
 type ModuleState struct {
 	// Number keys the module's tasks and members. It is never given twice.
 	Number uint32 `json:"number"`
-	// Filter and Attributes are what the module was last routed with.
+	// Filter and Attributes are what the module was last routed with; Meaning is what the
+	// filter meant by the schema of then (filter.Filter.Meaning).
 	Filter     string   `json:"filter"`
+	Meaning    string   `json:"meaning,omitempty"`
 	Attributes []string `json:"attributes,omitempty"`
 	// Walk is set while the module is being brought in line with the mirror.
 	Walk *Walk `json:"walk,omitempty"`

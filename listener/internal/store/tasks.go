@@ -24,6 +24,9 @@ type Task struct {
 
 	// Place is where the task is.
 	Place Place
+	// Attempted is set for a parked task that waits for a failed one, and whose own call
+	// may have been made before that in an earlier run.
+	Attempted bool
 }
 
 // Place is where a task is kept.
@@ -45,6 +48,9 @@ var (
 )
 
 const taskSize = 1 + 1 + 8 + 8 + 8
+
+// attempted is set in the octet of the cause.
+const attempted = 0x80
 
 // AddTask puts a task into the outbox, or the backlog if it does not tell of a live
 // change.
@@ -120,7 +126,11 @@ func (tx *Tx) takeOut(t *Task) error {
 }
 
 func appendTask(b []byte, t *Task) []byte {
-	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
+	cause := byte(indexOf(causes, t.Cause))
+	if t.Attempted {
+		cause |= attempted
+	}
+	b = append(b, byte(indexOf(kinds, t.Kind)), cause)
 	b = binary.BigEndian.AppendUint64(b, t.ID)
 	b = binary.BigEndian.AppendUint64(b, t.Old)
 	return binary.BigEndian.AppendUint64(b, t.New)
@@ -128,10 +138,10 @@ func appendTask(b []byte, t *Task) []byte {
 
 func decodeTask(module uint32, seq uint64, v []byte) (Task, error) {
 	t := Task{Module: module, Seq: seq}
-	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
+	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]&^attempted) >= len(causes) {
 		return t, damaged("task", seq)
 	}
-	t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
+	t.Kind, t.Cause, t.Attempted = kinds[v[0]], causes[v[1]&^attempted], v[1]&attempted != 0
 	t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
 	return t, nil
 }
@@ -249,7 +259,12 @@ func (tx *Tx) HasTasks(id uint64) bool {
 
 // IsMember tells whether the module was told of the entry.
 func (tx *Tx) IsMember(module uint32, id uint64) bool {
-	return tx.members.Get(memberKey(&tx.key, module, id)) != nil
+	if tx.member == nil { // one for all: Bucket.Get makes one each time
+		tx.member = tx.members.Cursor()
+	}
+	key := memberKey(&tx.key, module, id)
+	found, _ := tx.member.Seek(key)
+	return bytes.Equal(found, key)
 }
 
 // SetMember notes whether the module has been told of the entry.

@@ -19,9 +19,15 @@ type Tx struct {
 	slabs *slabs
 	size  int // bytes written so far, about
 
+	known  *knowledge // of the schema in force
+	learnt *knowledge // in force from the commit on; nil: the same
+
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
 	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
+	definitions                                                                      *bbolt.Bucket
 	backlog, walkKeys, parked, blocks, failures, due, marks                          *bbolt.Bucket
+
+	member *bbolt.Cursor // of members; nil: none yet
 
 	counters      Counters
 	countersDirty bool
@@ -36,9 +42,9 @@ type Counters struct {
 	Entries uint64 // in the mirror
 }
 
-func newTx(b *bbolt.Tx) *Tx {
+func newTx(b *bbolt.Tx, known *knowledge) *Tx {
 	tx := &Tx{
-		b: b, meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
+		b: b, known: known, definitions: b.Bucket(bucketSchema), meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
 		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
 		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
