@@ -88,12 +88,12 @@ func TestWorkersAreKilled(t *testing.T) {
 	restarts := 0
 	for _, w := range status.Modules[0].Workers {
 		restarts += w.Restarts
-		if w.LastExit == "" && w.Restarts > 0 || w.PID == 0 {
+		if w.LastExit == "" && w.Restarts > 0 || w.PID == 0 && w.NextStart.IsZero() {
 			t.Errorf("worker %+v", w)
 		}
 	}
 	r.stop()
-	if kills < int(*killFor/killEvery)/4 || restarts < kills/2 {
+	if kills < 5 || restarts < kills/2 { // how many depends on how fast processes start
 		t.Errorf("%d kills, %d restarts", kills, restarts)
 	}
 	unique, repeated := checkPaces(t, s.journal("pacer"))
