@@ -256,7 +256,7 @@ func (p *Pool) ended(s *slot, c *child) {
 	defer p.mu.Unlock()
 	s.child, s.process = nil, nil
 	s.last = Exit{c.pid, time.Now(), c.err.Error()}
-	if s.calls == 0 && time.Since(s.started) < tooShort {
+	if s.calls == 0 && !s.busy && time.Since(s.started) < tooShort {
 		s.failed++
 	} else {
 		s.failed = 0
@@ -421,15 +421,21 @@ func (p *Pool) watchMemory() {
 			return
 		case <-tick.C:
 		}
-		p.mu.Lock()
-		for _, s := range p.slots {
-			if s.process == nil {
-				continue
-			}
-			if used := memory(s.process.proc); used > p.MemoryLimit {
-				s.process.kill(fmt.Sprintf("it used %d MiB of memory, more than its limit of %d MiB", used>>20, p.MemoryLimit>>20))
+		for _, c := range p.processes() {
+			if used := memory(c.proc); used > p.MemoryLimit {
+				c.kill(fmt.Sprintf("it used %d MiB of memory, more than its limit of %d MiB", used>>20, p.MemoryLimit>>20))
 			}
 		}
-		p.mu.Unlock()
 	}
+}
+
+func (p *Pool) processes() (out []*child) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.slots {
+		if s.process != nil {
+			out = append(out, s.process)
+		}
+	}
+	return out
 }

@@ -336,6 +336,21 @@ func TestProcessThatEndsFailsItsCall(t *testing.T) {
 	}
 }
 
+// A process that dies of its first call has started: the one after it is not kept waiting,
+// however often that happens.
+func TestCallsThatCrashAreNoFailedStarts(t *testing.T) {
+	t.Parallel()
+	p := start(t, 1)
+	for range 8 {
+		if err := p.Call(t.Context(), task("exit", "1")); err == nil {
+			t.Error("no error")
+		}
+	}
+	if err := p.Call(t.Context(), task("nothing")); err != nil {
+		t.Error(err)
+	}
+}
+
 // With one process gone, the others go on with their calls.
 func TestOnlyTheCallOfThatProcessFails(t *testing.T) {
 	t.Parallel()
