@@ -126,6 +126,9 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	return d, nil
 }
 
+// noFile stands in messages for the name of a configuration that is in no file.
+const noFile = "configuration"
+
 func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 	checkFilter := func(text string) error {
 		_, err := filter.Compile(text, nil)
@@ -135,7 +138,7 @@ func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 		return config.Load(o.ConfigFile, modules, checkFilter)
 	}
 	if o.ConfigFile == "" {
-		o.ConfigFile = "configuration"
+		o.ConfigFile = noFile
 	}
 	return config.Parse(o.Config, o.ConfigFile, modules, checkFilter)
 }

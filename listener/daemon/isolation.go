@@ -25,6 +25,9 @@ func checkWorker(o Options, c *config.Config) error {
 	if len(o.Worker) > 0 {
 		return nil
 	}
+	if o.ConfigFile == "" {
+		o.ConfigFile = noFile
+	}
 	for _, m := range c.Modules {
 		if m.Process != nil {
 			return config.Problems{{File: o.ConfigFile, Line: m.Line, Message: "modules.isolation: this program cannot start worker processes of its own; its author has to set Options.Worker"}}
