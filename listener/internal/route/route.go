@@ -195,7 +195,7 @@ func New(s *store.Store, c Config) (*Router, error) {
 			case state == nil:
 				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize, Known: m.Known}}
 			case state.Resync == store.ResyncWanted:
-				if err := restart(tx, state, false); err != nil {
+				if err := restart(tx, state, false, tx.Mark(state.Number)); err != nil {
 					return err
 				}
 			case state.Filter == text && equal(state.Attributes, m.Attributes):
