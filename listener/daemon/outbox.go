@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -51,10 +52,11 @@ var _ dispatch.Outbox = (*outbox)(nil)
 // have failed; but not for the modules whose calls were cut off.
 func (o *outbox) finish(cutOff map[string]bool) error {
 	o.mu.RLock()
-	defer o.mu.RUnlock()
+	numbers, handed := maps.Clone(o.numbers), maps.Clone(o.before)
+	o.mu.RUnlock()
 	return o.store.Update(func(tx *store.Tx) error {
-		for name, number := range o.numbers {
-			if before := o.before[name]; !cutOff[name] && tx.Mark(number) > before {
+		for name, number := range numbers {
+			if before := handed[name]; !cutOff[name] && tx.Mark(number) > before {
 				if err := tx.SetMark(number, before); err != nil {
 					return err
 				}
