@@ -22,21 +22,35 @@ import (
 // ErrResyncing is returned when a module is resynchronized as a whole already.
 var ErrResyncing = errors.New("the module is being resynchronized already")
 
+// ErrNotNoted is returned while it is not yet noted what a new module is taken to know.
+var ErrNotNoted = errors.New("what the module knows from the start (bootstrap: none) is not noted yet; try again when it is no longer walking")
+
 // ErrNoEntry is returned when there is no entry at or below a DN.
 var ErrNoEntry = errors.New("the mirror has no entry at or below that DN")
 
 // WantResync stores that the module is to be resynchronized. The daemon does so at once
-// with [Router.Resync], or when it starts. The error is [ErrResyncing] if it does already.
+// with [Router.Resync], or when it starts. The error is [ErrResyncing] if it does already, and
+// [ErrNotNoted] if it cannot be yet.
 func WantResync(tx *store.Tx, module string) error {
 	state, err := tx.Module(module)
 	if err != nil || state == nil {
 		return err // a module without state is told of everything anyway
 	}
-	if state.Resync != "" {
-		return ErrResyncing
+	if err := mayResync(state); err != nil {
+		return err
 	}
 	state.Resync = store.ResyncWanted
 	return tx.SetModule(module, state)
+}
+
+func mayResync(state *store.ModuleState) error {
+	switch {
+	case state.Resync != "":
+		return ErrResyncing
+	case state.Walk != nil && state.Walk.Known:
+		return ErrNotNoted
+	}
+	return nil
 }
 
 // WantSubtree stores that the module is to be told again of the entry with the name and of
@@ -46,8 +60,8 @@ func WantSubtree(tx *store.Tx, module, dn string) error {
 	if err != nil || state == nil {
 		return err
 	}
-	if state.Resync != "" {
-		return ErrResyncing
+	if err := mayResync(state); err != nil {
+		return err
 	}
 	name := schema.TreeKey(dn)
 	if len(tx.At(name)) == 0 && !tx.HasBelow(name) {
