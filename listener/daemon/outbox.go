@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -47,6 +48,25 @@ func (o *outbox) handedBefore(module string) uint64 {
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
+
+// finish stores, at the end of a run, that what was handed out in it was done or is known to
+// have failed; but not for the modules whose calls were cut off.
+func (o *outbox) finish(cutOff map[string]bool) error {
+	o.mu.RLock()
+	numbers, handed := maps.Clone(o.numbers), maps.Clone(o.before)
+	o.mu.RUnlock()
+	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("finish")
+		for name, number := range numbers {
+			if before := handed[name]; !cutOff[name] && tx.Mark(number) > before {
+				if err := tx.SetMark(number, before); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
 
 // Load implements [dispatch.Outbox].
 func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
