@@ -48,8 +48,9 @@ crash: N = 2000
 crash: servers ## kill the daemon N=2000 times at random, with changes of all kinds and failing calls
 	$(GO) test ./listener/daemon -run TestScenario16KilledDaemon -count 1 -timeout 120m -v -crashes $(N)
 
-bench: build servers ## measure against a real slapd; N=100000 entries
+bench: build servers ## measure against a real slapd, N=100000 entries, and the engine alone
 	$(GO) run ./listener/internal/bench
+	$(GO) test ./listener/internal/dispatch ./listener/daemon -run '^$$' -bench . -benchtime 1s -timeout 60m
 
 kills: servers ## kill worker processes every 50 ms for KILLFOR=60s while the directory changes
 	$(GO) test ./listener/daemon -run TestWorkersAreKilled -count 1 -v -timeout 20m -killfor $(KILLFOR)

@@ -63,7 +63,7 @@ var table = map[string][]string{
 	"listener/internal/slapdtest":  {"listener/internal/process", ldap},
 	"listener/internal/dirsrvtest": {"listener/internal/process", "listener/internal/slapdtest", ldap},
 	"listener/internal/demo":       {"listener", "listener/internal/process", "listener/internal/slapdtest", "modules/event", ldap, terminal},
-	"listener/internal/bench":      {"listener", "listener/internal/dispatch", "listener/internal/worker", zap, "listener/internal/process", "listener/internal/slapdtest", ldap},
+	"listener/internal/bench":      {"listener", "listener/daemon", "listener/internal/dispatch", "listener/internal/worker", "listener/internal/process", "listener/internal/slapdtest", ldap, zap},
 	"listener/internal/archtest":   {},
 }
 

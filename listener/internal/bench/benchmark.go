@@ -60,11 +60,11 @@ func ldapsearch(ctx context.Context, p *provider) (result, error) {
 	return result{took: time.Since(began)}, nil
 }
 
-var daemon = filepath.Join("bin", "listenerd")
+var program = filepath.Join("bin", "listenerd")
 
 func withoutDaemon(*provider) string {
-	if _, err := os.Stat(daemon); err != nil {
-		return "'make build' builds " + daemon
+	if _, err := os.Stat(program); err != nil {
+		return "'make build' builds " + program
 	}
 	return ""
 }
@@ -115,7 +115,7 @@ modules: []
 		return r, err
 	}
 	began := time.Now()
-	proc, err := process.Start(exec.Command(daemon, "run", "--once", "-c", config), filepath.Join(dir, "log"))
+	proc, err := process.Start(exec.Command(program, "run", "--once", "-c", config), filepath.Join(dir, "log"))
 	if err != nil {
 		return r, err
 	}
