@@ -40,6 +40,7 @@ type explainer struct {
 	out    admin.Explanation
 	number uint32
 	paused bool
+	resync bool
 	walk   *store.Walk
 	pos    []byte // of the entry in tree order
 }
@@ -106,6 +107,7 @@ func (e *explainer) explain() error {
 		}
 		text := ""
 		if state != nil {
+			e.resync = state.Resync != ""
 			e.number, e.paused, e.walk, text, e.out.Attributes = state.Number, state.Paused, state.Walk, state.Filter, state.Attributes
 		}
 		if e.module != nil {
@@ -270,6 +272,9 @@ func (e *explainer) conclude() {
 	if e.paused {
 		e.say("the module is paused: its calls are kept ('listenerd resume' lets it go on)")
 	}
+	if e.resync {
+		e.say("the module is being resynchronized: it begins anew, and is told of every entry that matches")
+	}
 	if !o.Filled {
 		e.say("the mirror has never been complete: no module is called before it is")
 	}
@@ -288,7 +293,7 @@ func (e *explainer) conclude() {
 	case matches && ahead:
 		e.say("the filter is true; the module's walk through the mirror is yet to come to the entry")
 	case matches:
-		e.say("the filter is true, and the module does not know the entry: its create was given up, or came before the module's filter; 'resync' tells it")
+		e.say("the filter is true, and the module does not know the entry: its create was given up, or was never made; 'listenerd resync --dn' tells it")
 	case o.Member && e.walk != nil && e.walk.Held > 0:
 		e.say("the filter is %s; the module knows the entry, since the removes of its walk are held back ('listenerd release' lets them go)", o.Filter.Value)
 	case o.Member && ahead:

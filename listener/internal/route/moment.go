@@ -245,8 +245,13 @@ func (r *Router) willExist(tx *store.Tx, name string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if old != nil && len(tx.At(schema.Rebase(name, up, old.DN))) > 0 {
-			return true, nil
+		if old == nil {
+			continue
+		}
+		for _, id := range tx.At(schema.Rebase(name, up, old.DN)) {
+			if f := r.refresh; !f.placed.has(id) && !f.doomed.has(id) {
+				return true, nil
+			}
 		}
 	}
 	return len(owners) == 0 && tx.HasBelow(name), nil

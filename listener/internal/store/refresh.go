@@ -48,7 +48,7 @@ func (tx *Tx) HeldUUID(u listener.UUID) uint64 { return number(tx.heldUUIDs.Get(
 func (tx *Tx) HeldName(dn string) (n uint64) {
 	name := schema.TreeKey(dn)
 	c := tx.heldNames.Cursor()
-	for k, _ := c.Seek(name); k != nil && len(k) >= 8; k, _ = c.Next() {
+	for k, _ := c.Seek(name); len(k) >= 8; k, _ = c.Next() {
 		held, number := splitTreeKey(k)
 		if !bytes.Equal(held, name) {
 			break
