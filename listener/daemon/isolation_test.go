@@ -331,10 +331,15 @@ func TestIsolatedModule(t *testing.T) {
 					}
 				}
 			}
+			for range 2 { // as a service manager, which signals all; the daemon decides
+				for _, pid := range pids {
+					d.must(syscall.Kill(pid, syscall.SIGTERM))
+				}
+			}
 			r.stop()
 			says(t, "log", 0, 0, r.output(), `"module":"w","msg":"that was all","pid":`, `"msg":"about to crash","stream":"stdout"`)
-			if strings.Contains(r.output(), moduleSecret) {
-				t.Error("the module's secret was logged")
+			if strings.Contains(r.output(), moduleSecret) || strings.Count(r.output(), "a worker process has ended") != 1 {
+				t.Errorf("log: %s", r.output())
 			}
 			for _, pid := range pids {
 				if err := syscall.Kill(pid, 0); err == nil {
