@@ -16,7 +16,7 @@ endif
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz differential bench kills demo servers clean
+.PHONY: help build test race lint fuzz differential crash kills bench demo servers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ build: ## build bin/listenerd
 	$(GO) build -o bin/ ./cmd/listenerd
 
 test: servers ## run all tests; RACE=1 with the race detector, PACKAGES=./listener/... only those
-	$(GO) test $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
+	$(GO) test -timeout 30m $(strip $(if $(RACE),-race) $(TESTFLAGS) $(PACKAGES))
 
 race: ## run all tests with the race detector
 	@$(MAKE) --no-print-directory test RACE=1
@@ -34,6 +34,7 @@ lint: ## check formatting, go.mod, go vet, staticcheck, shell syntax
 	@files=$$(gofmt -l .) && test -z "$$files" || { echo "run gofmt -w on:" $$files; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	$(GO) vet -tags faults ./listener/internal/fault ./listener/internal/store
 	$(GO) run $(STATICCHECK) ./...
 	for script in .ci/run scripts/*.sh; do bash -n $$script || exit 1; done
 
@@ -43,8 +44,13 @@ fuzz: ## run each fuzz target for FUZZTIME (10s, or 1000x for a number of inputs
 differential: servers ## compare N=20000 random filters (SEED=1) with what real servers find
 	$(GO) test ./listener/internal/filter -run Agrees -count 1 -timeout 60m -v -filters $(N) -seed $(SEED)
 
-bench: build servers ## measure against a real slapd; N=100000 entries
+crash: N = 2000
+crash: servers ## kill the daemon N=2000 times at random, with changes of all kinds and failing calls
+	$(GO) test ./listener/daemon -run TestScenario16KilledDaemon -count 1 -timeout 120m -v -crashes $(N)
+
+bench: build servers ## measure against a real slapd, N=100000 entries, and the engine alone
 	$(GO) run ./listener/internal/bench
+	$(GO) test ./listener/internal/dispatch ./listener/daemon -run '^$$' -bench . -benchtime 1s -timeout 60m
 
 kills: servers ## kill worker processes every 50 ms for KILLFOR=60s while the directory changes
 	$(GO) test ./listener/daemon -run TestWorkersAreKilled -count 1 -v -timeout 20m -killfor $(KILLFOR)

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	numberOfCrashes = flag.Int("crashes", 30, "how often TestScenario16KilledDaemon kills the daemon, per server")
+	numberOfCrashes = flag.Int("crashes", 201, "how often TestScenario16KilledDaemon kills the daemon, on all servers together")
 	crashSeed       = flag.Uint64("crashseed", 0, "seed of TestScenario16KilledDaemon; 0: another one each time")
 )
 
@@ -39,7 +39,7 @@ type crashed struct {
 func (s *site) crashed() crashed {
 	s.t.Helper()
 	c := crashed{map[string]int{}, map[string]map[uint64]bool{}}
-	for _, f := range followers {
+	for _, f := range s.follow {
 		c.journals[f.name] = len(s.journal(f.name))
 		c.owed[f.name] = map[uint64]bool{}
 	}
@@ -47,7 +47,7 @@ func (s *site) crashed() crashed {
 		return c // it did not come that far
 	}
 	s.inspect(func(tx *store.Tx) error {
-		for _, f := range followers {
+		for _, f := range s.follow {
 			state, err := tx.Module(f.name)
 			if err != nil {
 				return err
@@ -166,6 +166,9 @@ func (f follower) withoutRepetitions(docs []event.Document, crashes []crashed) (
 		}
 	}
 	for life, c := range crashes {
+		if f.folds {
+			break
+		}
 		for seq := range c.owed[f.name] {
 			if _, made := bySeq[seq]; !made {
 				problems = append(problems, fmt.Sprintf("%s: the call with seq %d was owed after crash %d and never made", f.name, seq, life))
@@ -180,7 +183,7 @@ func (f follower) withoutRepetitions(docs []event.Document, crashes []crashed) (
 // while a refresh ran: then no order may be right (see TestScenario16KilledDaemon).
 func checkCrashes(t testing.TB, s *site, d *directory, crashes []crashed, order bool) {
 	t.Helper()
-	for _, f := range followers {
+	for _, f := range s.follow {
 		docs := s.journal(f.name)
 		unique, repeated, problems := f.withoutRepetitions(docs, crashes)
 		t.Logf("%s: %d calls, %d of them repetitions", f.name, len(docs), repeated)
@@ -194,15 +197,25 @@ func checkCrashes(t testing.TB, s *site, d *directory, crashes []crashed, order 
 	}
 }
 
-// However often the daemon is killed while the directory changes, no change is lost
-// or reordered, and no acknowledged call is repeated.
+// unsteady are followers of which every eighth call fails, up to three times.
+var unsteady = []follower{
+	{name: "flaky", filter: narrowFilter, module: "probe", keys: flaky("flaky")},
+	{name: "flaky-parallel", filter: narrowFilter, module: "probe", parallel: true, keys: flaky("flaky-parallel")},
+}
+
+func flaky(name string) []string {
+	return []string{"retry: {min: 5ms, max: 40ms}", "config.do: flaky", "config.until: healed", "config.failed: " + name + ".failed"}
+}
+
+// However often the daemon is killed while the directory changes and calls fail, no
+// change is lost or reordered, and no acknowledged call is repeated.
 //
 // While a refresh runs only attributes are changed, except in one case: slapd's
 // refresh is no snapshot, and tells of an entry that has a name now before it tells
 // of the one that had it.
 func TestScenario16KilledDaemon(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
+	servers := []struct {
 		name    string
 		options []slapdtest.Option
 		busy    bool // the tree changes during refreshes too
@@ -210,42 +223,73 @@ func TestScenario16KilledDaemon(t *testing.T) {
 		{"NoSessionLog", nil, false},
 		{"SessionLog", []slapdtest.Option{slapdtest.SessionLog(10_000)}, false},
 		{"TreeChangesDuringRefresh", []slapdtest.Option{slapdtest.SessionLog(10_000)}, true},
-	} {
+	}
+	for _, c := range servers {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			slapd := slapdtest.Start(t, c.options...)
-			d := newDirectory(t, slapd)
-			s := newSite(t)
-			s.configure(slapd, instances()...)
-			s.addConfig("guard: {max_delete_percent: 100}")
 			rng := newRandom(t)
-			load := startLoad(t, slapd, 2, rng)
-
-			start := func() *run {
-				load.allowTreeChanges(c.busy)
-				return s.start()
+			for left := (*numberOfCrashes + len(servers) - 1) / len(servers); left > 0 && !t.Failed(); {
+				t.Run("Site", func(t *testing.T) { left -= killAgainAndAgain(t, min(left, 67), rng, c.busy, c.options) })
 			}
-			began := time.Now()
-			r := start()
-			r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
-			limit := 2*time.Since(began) + 50*time.Millisecond
-			var crashes []crashed
-			for range *numberOfCrashes {
-				r.killedAfter(time.After(randomTime(rng, limit)), func() { load.allowTreeChanges(true) })
-				load.allowTreeChanges(true)
-				crashes = append(crashes, s.crashed())
-				if rng.IntN(3) == 0 { // much happens while it is away
-					<-time.After(randomTime(rng, limit))
-				}
-				r = start()
-			}
-			load.stop()
-			r.process.Kill()
-			crashes = append(crashes, s.crashed())
-			s.mustOnce()
-			checkCrashes(t, s, d, crashes, !c.busy)
 		})
 	}
+}
+
+// killAgainAndAgain kills a daemon so many times, and returns how many of them count. A
+// slapd 2.5.13 may crash when a consumer goes away, about once in 2,000 times; then the
+// calls are checked, but not what they lead to, and cycles are left.
+func killAgainAndAgain(t *testing.T, cycles int, rng *rand.Rand, busy bool, options []slapdtest.Option) (done int) {
+	slapd := slapdtest.Start(t, options...)
+	d := newDirectory(t, slapd)
+	s := newSite(t)
+	s.follow = slices.Concat(followers, unsteady)
+	s.configure(slapd, instancesOf(s.follow)...)
+	s.addConfig("guard: {max_delete_percent: 100}")
+	load := startLoad(t, slapd, 2, rng)
+
+	start := func() *run {
+		load.allowTreeChanges(busy)
+		return s.start()
+	}
+	began := time.Now()
+	r := start()
+	r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
+	limit := 2*time.Since(began) + 50*time.Millisecond
+	var crashes []crashed
+	for ; done < cycles && !slapd.Crashed(); done++ {
+		r.killedAfter(time.After(randomTime(rng, limit)), func() { load.allowTreeChanges(true) })
+		load.allowTreeChanges(true)
+		crashes = append(crashes, s.crashed())
+		if rng.IntN(3) == 0 { // much happens while it is away
+			<-time.After(randomTime(rng, limit))
+		}
+		r = start()
+	}
+	load.stop()
+	r.process.Kill()
+	crashes = append(crashes, s.crashed())
+	s.write("healed", "")
+	code, output := s.once()
+	if done < cycles || slapd.Crashed() {
+		t.Logf("slapd crashed in cycle %d", done)
+		for _, f := range s.follow {
+			f.folds = true // what is owed stays owed
+			unique, _, problems := f.withoutRepetitions(s.journal(f.name), crashes)
+			report(t, problems)
+			report(t, f.replay(unique).problems)
+		}
+		return done
+	}
+	if code != 0 {
+		t.Fatalf("run --once: exit code %d: %s", code, output)
+	}
+	checkCrashes(t, s, d, crashes, !busy)
+	for _, f := range unsteady {
+		if len(s.journal(f.name)) > 100 && len(s.journalFile(f.name+".failed")) == 0 {
+			t.Errorf("%s: no call failed", f.name)
+		}
+	}
+	return done
 }
 
 // A daemon that is killed again and again during its first load and its first walk
@@ -259,7 +303,7 @@ func TestScenario16KilledDuringFirstLoad(t *testing.T) {
 	rng := newRandom(t)
 	var crashes []crashed
 	// Each life is longer than the one before: some end in each part of the way.
-	for limit := 10 * time.Millisecond; len(crashes) == 0 || !done(crashes[len(crashes)-1], 3000); limit += 20 * time.Millisecond {
+	for limit := 10 * time.Millisecond; len(crashes) == 0 || !s.done(crashes[len(crashes)-1], 3000); limit += 20 * time.Millisecond {
 		s.start().killedWithin(rng, limit)
 		crashes = append(crashes, s.crashed())
 	}
@@ -268,8 +312,8 @@ func TestScenario16KilledDuringFirstLoad(t *testing.T) {
 }
 
 // done tells whether there were as many calls for each module, and none is owed.
-func done(c crashed, calls int) bool {
-	for _, f := range followers {
+func (s *site) done(c crashed, calls int) bool {
+	for _, f := range s.follow {
 		if c.journals[f.name] < calls || len(c.owed[f.name]) > 0 {
 			return false
 		}

@@ -89,7 +89,12 @@ type Daemon struct {
 	lanes    *dispatch.Dispatcher
 	box      *outbox
 	shared   *shared.Store
-	orphans  []string
+	cleans   map[string]bool // modules that have a Cleaner
+	wake     chan struct{}   // there may be something to do for keepHouse
+	bell     bell            // rings when something has become durable
+	consumer *syncrepl.Consumer
+
+	orphanMu sync.Mutex
 	orphaned map[string]*orphan // by name
 
 	pools map[string]*worker.Pool // of modules with isolation: process, by name
@@ -109,7 +114,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err := checkWorker(o, c); err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, pools: map[string]*worker.Pool{}}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, wake: make(chan struct{}, 1), pools: map[string]*worker.Pool{}}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -153,6 +158,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.consumer = consumer
 	d.heldRefresh = &heldRefresh{log: d.log, renew: consumer.Renew}
 	defer d.heldRefresh.stop()
 	if err := d.newRouter(); err != nil {
@@ -167,6 +173,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	places, err := d.open(ctx, pool)
 	defer func() { err = errors.Join(err, closeAll(places)) }()
 	if err != nil {
+		return err
+	}
+	if err := d.takeHandlers(places); err != nil {
 		return err
 	}
 	if err := d.newDispatcher(places); err != nil {
@@ -202,7 +211,14 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 		stopFollowing(dispatchErr)
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
+	running.Go(func() { d.keepHouse(dispatching) })
 	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
+	var schemaErr error
+	running.Go(func() {
+		if schemaErr = d.sink.schema.watch(dispatching); schemaErr != nil {
+			stopFollowing(schemaErr)
+		}
+	})
 
 	err := consumer.Run(following, d.sink)
 	if err == nil && d.opts.Once {
@@ -210,11 +226,11 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	}
 	interrupted := ctx.Err() != nil
 	if following.Err() != nil {
-		err = nil // it was told to stop, by ctx or for dispatchErr
+		err = nil // it was told to stop, by ctx or for one of these errors
 	}
 	stopDispatching()
 	running.Wait()
-	if err = errors.Join(err, dispatchErr); err != nil {
+	if err = errors.Join(err, dispatchErr, schemaErr); err != nil {
 		return err
 	}
 	calls, steps := d.lanes.Owed()
@@ -326,7 +342,7 @@ func (d *Daemon) newRouter() error {
 		if err != nil {
 			return err
 		}
-		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes})
+		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes, Known: m.Known})
 	}
 	orphans, err := d.findOrphans()
 	if err != nil {
@@ -342,6 +358,9 @@ func (d *Daemon) newRouter() error {
 		},
 		Room: func(ctx context.Context) error { return d.lanes.Room(ctx) },
 	})
+	if err == nil {
+		d.checkFilters()
+	}
 	return err
 }
 
@@ -366,9 +385,9 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			if err != nil {
 				return fmt.Errorf("module %s, which is no longer in the configuration: %w", name, err)
 			}
-			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
-			d.orphans = append(d.orphans, name)
-			d.orphaned[name] = &orphan{number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
+			m := &route.Module{Name: name, Filter: f, Attributes: state.Attributes}
+			modules = append(modules, m)
+			d.orphaned[name] = &orphan{module: m, number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
 			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
 		}
 		return nil
@@ -380,7 +399,7 @@ func (d *Daemon) newDispatcher(places []place) error {
 	if err := d.hastenRetries(); err != nil {
 		return err
 	}
-	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}}
+	box := &outbox{store: d.store, numbers: map[string]uint32{}, attrs: map[string][]string{}, before: map[string]uint64{}}
 	routed := map[string]*route.Module{}
 	box.refill = func(name string) (bool, error) { return d.router.Step(routed[name]) }
 	var modules []dispatch.Module
@@ -393,13 +412,14 @@ func (d *Daemon) newDispatcher(places []place) error {
 				return err
 			}
 			routed[m.Name], box.numbers[m.Name], box.attrs[m.Name] = d.routed[i], state.Number, m.Spec.Attributes
+			box.before[m.Name] = min(tx.Mark(state.Number), seq)
 			failed, setAside, err := tx.CountFailures(state.Number)
 			if err != nil {
 				return err
 			}
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Executor: places[i].executor, Log: d.log.Named(m.Name),
-				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Steps:  dispatch.Steps{Resync: dispatch.Resync(state.Resync), Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
 				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),
 			})
@@ -410,7 +430,7 @@ func (d *Daemon) newDispatcher(places []place) error {
 		return err
 	}
 	d.box = box
-	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
+	d.lanes = dispatch.New(dispatch.Config{Outbox: ringing{box, &d.bell}, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/listenerd/listenerd/listener"
@@ -15,17 +16,41 @@ import (
 
 // outbox is the dispatcher's view of the store.
 type outbox struct {
-	store   *store.Store
+	store  *store.Store
+	refill func(module string) (bool, error)
+	attrs  map[string][]string // that the modules want to hear of; none: all
+	calls  callLog
+
+	mu      sync.RWMutex      // guards what follows
 	numbers map[string]uint32 // of the modules
-	refill  func(module string) (bool, error)
-	attrs   map[string][]string // that the modules want to hear of; none: all
+	before  map[string]uint64 // up to this seq tasks may have been handed out in earlier runs
+}
+
+// number returns the number of a module, zero if there is none.
+func (o *outbox) number(module string) uint32 {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.numbers[module]
+}
+
+// renumber notes a module's new number, of which nothing was handed out.
+func (o *outbox) renumber(module string, number uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.numbers[module], o.before[module] = number, 0
+}
+
+func (o *outbox) handedBefore(module string) uint64 {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.before[module]
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
 
 // Load implements [dispatch.Outbox].
 func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		rows, err := tx.Tasks(module, q.After, q.Last, q.Limit)
 		if err != nil {
@@ -39,7 +64,7 @@ func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err 
 
 // Backlog implements [dispatch.Outbox].
 func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, beyond bool, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		for {
 			rows, err := tx.Backlog(module, q.After, q.Last, q.Limit)
@@ -47,7 +72,9 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
 				return err
 			}
-			if out, err = newReading(tx, module, &q).all(rows); err != nil || len(out) > 0 {
+			r := newReading(tx, module, &q)
+			r.inTurn = true
+			if out, err = r.all(rows); err != nil || len(out) > 0 {
 				return err
 			}
 			q.After = rows[len(rows)-1].Seq // the dispatcher has all of these
@@ -58,7 +85,7 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 
 // Due implements [dispatch.Outbox].
 func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		r := newReading(tx, module, &q)
 		at := int64(0)
@@ -81,6 +108,7 @@ type reading struct {
 	found   map[uint64]bool // of the backlog
 	blocked map[string]bool // by tasks that are blocked themselves
 	parked  bool            // there are parked tasks
+	inTurn  bool            // the rows are those of the backlog, from q.Walked on
 	left    int             // of the limit
 	size    int             // that is left
 }
@@ -95,7 +123,11 @@ func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
 func (r *reading) all(rows []store.Task) ([]*dispatch.Task, error) {
 	r.tasks = make([]*dispatch.Task, 0, len(rows))
 	for i := range rows {
-		if more, err := r.add(&rows[i]); err != nil || !more {
+		more, err := r.add(&rows[i])
+		if r.inTurn {
+			r.q.Walked = rows[i].Seq // nothing of the backlog before it is left
+		}
+		if err != nil || !more {
 			return r.tasks, err
 		}
 	}
@@ -192,7 +224,7 @@ func (o *outbox) Refill(name string) (bool, error) { return o.refill(name) }
 
 // Fold implements [dispatch.Outbox].
 func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Query) (last uint64, gone int, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	ids := map[uint64]bool{}
 	err = o.store.View(func(tx *store.Tx) error { // most often there is nothing to write
 		list := tx.Tasks
@@ -217,6 +249,7 @@ func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Que
 		f.Held = func(seq uint64) store.Held { return store.Held(q.Held(seq)) }
 	}
 	err = o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("fold")
 		gone = 0
 		for id := range ids {
 			n, err := tx.Fold(f, id)
@@ -233,7 +266,7 @@ func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Que
 // folding returns how the module's tasks are folded.
 func (o *outbox) folding(name string) *store.Folding {
 	return &store.Folding{
-		Module: o.numbers[name],
+		Module: o.number(name),
 		Same: func(old, new *store.Record) (bool, error) {
 			if old.DN != new.DN {
 				return false, nil
@@ -250,17 +283,22 @@ func (o *outbox) folding(name string) *store.Folding {
 
 // Commit implements [dispatch.Outbox].
 func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
-	return o.store.Update(func(tx *store.Tx) error {
+	err := o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("outcome")
 		for name, c := range changes {
-			if err := errors.Join(commit(tx, o.numbers[name], c), o.foldWaiting(tx, name, c)); err != nil {
+			if err := errors.Join(commit(tx, o.number(name), o.handedBefore(name), c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		o.calls.note(changes)
+	}
+	return err
 }
 
-func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
+func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) error {
 	freed := map[uint64]struct{}{}
 	free := func(row *store.Task) error {
 		keys, err := tx.Hashes(row)
@@ -270,6 +308,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 		return err
 	}
 	for _, t := range c.Done {
+		tx.Commits("acknowledge")
 		row := rowOf(t)
 		if row.Place == store.InParked {
 			if err := free(row); err != nil {
@@ -281,16 +320,20 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 		}
 	}
 	for _, t := range c.Failed {
+		tx.Commits("park")
 		if err := errors.Join(tx.Park(rowOf(t), t.Keys), tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure))); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Stopped {
+		tx.Commits("halt")
 		if err := tx.SetFailure(rowOf(t), (*store.Failure)(t.Failure)); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Waiting {
+		tx.Commits("wait")
+		rowOf(t).Attempted = t.Seq <= before
 		if err := tx.Park(rowOf(t), t.Keys); err != nil {
 			return err
 		}
@@ -301,6 +344,7 @@ func commit(tx *store.Tx, module uint32, c *dispatch.Changes) error {
 	if err := tx.Release(module, freed); err != nil || c.Handed == 0 {
 		return err
 	}
+	tx.Commits("mark")
 	return tx.SetMark(module, c.Handed)
 }
 
@@ -310,6 +354,7 @@ func (o *outbox) foldWaiting(tx *store.Tx, name string, c *dispatch.Changes) err
 		return nil
 	}
 	f := o.folding(name)
+	tx.Commits("fold-waiting")
 	f.ParkedOnly = true
 	done := map[uint64]bool{}
 	for _, t := range c.Waiting {
@@ -332,11 +377,15 @@ func rowOf(t *dispatch.Task) *store.Task { return t.Ref.(*store.Task) }
 // Update implements [dispatch.Outbox].
 func (o *outbox) Update(name string, steps dispatch.Steps) error {
 	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("step")
 		state, err := tx.Module(name)
 		if err != nil {
 			return err
 		}
 		state.Initialized, state.PostRunOwed = steps.Initialized, steps.PostRunOwed
+		if state.Resync != store.ResyncWanted { // this is stored by others
+			state.Resync = store.Resync(steps.Resync)
+		}
 		return tx.SetModule(name, state)
 	})
 }

@@ -188,13 +188,14 @@ func (m *model) open(dir string) {
 }
 
 func (m *model) start() {
-	m.box = &mortal{outbox: outbox{store: m.store, numbers: map[string]uint32{}, refill: m.refill}}
+	m.box = &mortal{outbox: outbox{store: m.store, numbers: map[string]uint32{}, refill: m.refill, before: map[string]uint64{}}}
 	var modules []dispatch.Module
 	seq := uint64(0)
 	err := m.store.View(func(tx *store.Tx) error {
 		seq = tx.Counters().Seq
 		for _, o := range m.mods {
 			m.box.numbers[o.name] = o.number
+			m.box.before[o.name] = min(tx.Mark(o.number), seq)
 			failed, setAside, err := tx.CountFailures(o.number)
 			if err != nil {
 				return err

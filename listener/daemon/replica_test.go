@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type follower struct {
 	filter     string
 	attributes []string // listed in the configuration
 	parallel   bool
+	module     string   // default: jsonl
+	keys       []string // more of the configuration
+	folds      bool     // calls that are owed may become one
 }
 
 // all is for every entry and attribute.
@@ -32,7 +36,7 @@ func (f follower) instance() string {
 	if f.parallel {
 		keys = append(keys, "run_asynchronously: true", "parallelism: 4")
 	}
-	return instance(f.name, "jsonl", keys...)
+	return instance(f.name, cmp.Or(f.module, "jsonl"), append(keys, f.keys...)...)
 }
 
 // followers are the instances of most tests: two filters, each in order and in
@@ -46,7 +50,9 @@ var followers = []follower{
 
 const narrowFilter = "(&(objectClass=inetOrgPerson)(!(employeeType=retired)))"
 
-func instances() []string {
+func instances() []string { return instancesOf(followers) }
+
+func instancesOf(followers []follower) []string {
 	var out []string
 	for _, f := range followers {
 		out = append(out, f.instance())
@@ -116,7 +122,7 @@ func (r *replica) apply(i int, d event.Document) {
 		return
 	}
 	if other, taken := r.at[name]; taken && other != d.UUID && !r.circle(i, r.leaves(i+1, other, name)) {
-		r.disordered(d, "the name belongs to %s", other)
+		r.disordered(d, "the name belongs to %s; the calls around are\n%s", other, r.around(i, r.leaves(i+1, other, name)))
 	}
 	if _, parent, _ := strings.Cut(name, ","); r.all() && !r.parallel && name != base && name != inside && r.at[parent] == "" &&
 		placed(d) && !r.circle(i, r.arrives(i+1, parent)) {
@@ -134,6 +140,16 @@ func leaving(d event.Document) (name string, ok bool) {
 		return strings.ToLower(string(d.DN)), true
 	}
 	return strings.ToLower(string(d.OldDN)), d.OldDN != ""
+}
+
+// around writes the calls from before the first one to behind the last one.
+func (r *replica) around(first, last int) string {
+	const most = 100
+	var b strings.Builder
+	for i := max(0, first-5); i < min(len(r.docs), max(first, last)+5, first+most); i++ {
+		fmt.Fprintf(&b, "  seq %d: %s\n", r.docs[i].Seq, short(describe(r.docs[i])))
+	}
+	return b.String()
 }
 
 // leaves returns the first call from i on by which the entry loses the name, -1 if

@@ -17,6 +17,7 @@ func (d *Daemon) hastenRetries() error {
 		for {
 			n := 0
 			err := d.store.Update(func(tx *store.Tx) (err error) {
+				tx.Commits("hasten")
 				n, err = tx.Hasten(m.Number(), now, d.opts.Once, hastenBatch)
 				return err
 			})

@@ -29,17 +29,20 @@ type router interface {
 	Holds() bool
 }
 
-// sink stands between the consumer and the router, which does the work. It lets a
-// session begin without the cookie when a full reload is due, and tells the program
+// sink stands between the consumer and the router, which does the work. It has the schema
+// read when a session begins, lets it begin without the cookie when a full reload is due,
+// and tells the program
 // that embeds the daemon what has become durable.
 type sink struct {
 	router
+	schema   *subschema
 	store    *store.Store
 	log      *zap.Logger
 	interval time.Duration // from one full load to the next; 0: never
 	jitter   time.Duration // added to it
 	started  time.Time
 
+	flushed       func()
 	refreshDone   func()
 	cookieChanged func([]byte)
 
@@ -54,8 +57,8 @@ type sink struct {
 func (d *Daemon) newSink() *sink {
 	interval := d.config.LDAP.FullReloadInterval
 	s := &sink{
-		router: d.router, store: d.store, log: d.log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
-		refreshDone: func() {}, cookieChanged: d.opts.CookieChanged,
+		router: d.router, schema: d.newSubschema(), store: d.store, log: d.log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
+		flushed: d.bell.ring, refreshDone: func() {}, cookieChanged: d.opts.CookieChanged,
 	}
 	if tell := d.opts.RefreshDone; tell != nil {
 		s.refreshDone = func() { tell(d.Entries()) }
@@ -76,7 +79,12 @@ func (s *sink) Begin(ctx context.Context, session syncrepl.Session) ([]byte, err
 	if due {
 		s.LoadAll()
 	}
+	if err := s.schema.begin(ctx, session); err != nil {
+		return nil, err
+	}
+	s.schema.mu.Lock()
 	cookie, err := s.router.Begin(ctx, session)
+	s.schema.mu.Unlock()
 	if s.full = len(cookie) == 0; s.full && due {
 		retryAt := time.Now().Add(min(s.interval, maxReloadRetry))
 		s.retryAt.Store(&retryAt)
@@ -126,9 +134,10 @@ func (s *sink) ResetCookie(ctx context.Context, cookie []byte, reason error) err
 
 // Flush implements [syncrepl.Sink].
 func (s *sink) Flush(ctx context.Context) error {
-	if err := s.router.Flush(ctx); err != nil {
+	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	defer s.flushed()
 	if s.done && s.full && !s.Holds() { // what is held is not loaded
 		if err := s.noteLoad(); err != nil {
 			return err
@@ -148,10 +157,18 @@ func (s *sink) Flush(ctx context.Context) error {
 	return nil
 }
 
+// flush writes what was collected, while the schema stays what it is.
+func (s *sink) flush(ctx context.Context) error {
+	s.schema.mu.Lock()
+	defer s.schema.mu.Unlock()
+	return s.router.Flush(ctx)
+}
+
 // noteLoad stores that everything was loaded.
 func (s *sink) noteLoad() error {
 	s.retryAt.Store(nil)
 	return s.store.Update(func(tx *store.Tx) error {
+		tx.Commits("loaded")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err

@@ -37,6 +37,8 @@ type site struct {
 	program string
 	running *run
 	read    map[string]*journal // by instance
+	follow  []follower          // the instances, where the checks need to know them
+	fault   string              // where the next programs die; see package fault
 
 	mu      sync.Mutex // guards what follows
 	outputs []string
@@ -49,7 +51,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: t.TempDir(), program: program, read: map[string]*journal{}}
+	s := &site{t: t, dir: t.TempDir(), program: program, read: map[string]*journal{}, follow: followers}
 	s.write("ldap.secret", slapdtest.ListenerPassword+"\n")
 	t.Cleanup(s.close)
 	return s
@@ -129,8 +131,13 @@ func instance(name, module string, keys ...string) string {
 // journal returns what an instance has written: whole lines.
 func (s *site) journal(name string) []event.Document {
 	s.t.Helper()
+	return s.journalFile(name + ".jsonl")
+}
+
+func (s *site) journalFile(name string) []event.Document {
+	s.t.Helper()
 	if s.read[name] == nil {
-		s.read[name] = &journal{path: s.path(name + ".jsonl")}
+		s.read[name] = &journal{path: s.path(name)}
 	}
 	return s.read[name].next(s.t)
 }
@@ -156,7 +163,7 @@ func (s *site) startWith(config string, flags ...string) *run {
 	log := s.path(fmt.Sprintf("run-%d.log", s.logs))
 	s.mu.Unlock()
 	cmd := exec.Command(s.program, append([]string{"run", "-c", config}, flags...)...)
-	cmd.Dir, cmd.Env = s.dir, environment()
+	cmd.Dir, cmd.Env = s.dir, s.environment()
 	p, err := process.Start(cmd, log)
 	if err != nil {
 		s.t.Fatal(err)
@@ -171,6 +178,14 @@ func (s *site) startWith(config string, flags ...string) *run {
 func (s *site) once() (code int, output string) {
 	s.t.Helper()
 	return s.start("--once").wait()
+}
+
+// environment is that of the site's programs.
+func (s *site) environment() []string {
+	if s.fault != "" {
+		return append(environment(), "LISTENERD_FAULT="+s.fault)
+	}
+	return environment()
 }
 
 // environment is that of a listenerd. With the race detector it does not sleep for a
@@ -317,7 +332,7 @@ func (s *site) command(args ...string) result {
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, s.program, args...)
-	cmd.Dir, cmd.Env = s.dir, environment()
+	cmd.Dir, cmd.Env = s.dir, s.environment()
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	r := result{stdout: stdout.String(), stderr: stderr.String()}

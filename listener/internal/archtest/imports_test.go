@@ -42,8 +42,9 @@ var table = map[string][]string{
 	"listener/internal/wire":     {asn1},
 	"listener/internal/schema":   {unicode},
 	"listener/internal/filter":   {"listener", "listener/internal/schema"},
-	"listener/internal/store":    {"listener", "listener/internal/schema", bbolt},
+	"listener/internal/store":    {"listener", "listener/internal/fault", "listener/internal/schema", bbolt},
 	"listener/internal/route":    {"listener", "listener/internal/filter", "listener/internal/schema", "listener/internal/store", "listener/syncrepl"},
+	"listener/internal/fault":    {},
 	"listener/internal/keyqueue": {},
 	"listener/internal/dispatch": {"listener", "listener/internal/keyqueue", zap},
 	"listener/internal/worker":   {"listener", "listener/internal/dispatch", zap},
@@ -62,7 +63,7 @@ var table = map[string][]string{
 	"listener/internal/slapdtest":  {"listener/internal/process", ldap},
 	"listener/internal/dirsrvtest": {"listener/internal/process", "listener/internal/slapdtest", ldap},
 	"listener/internal/demo":       {"listener", "listener/internal/process", "listener/internal/slapdtest", "modules/event", ldap, terminal},
-	"listener/internal/bench":      {"listener", "listener/internal/dispatch", "listener/internal/worker", zap, "listener/internal/process", "listener/internal/slapdtest", ldap},
+	"listener/internal/bench":      {"listener", "listener/daemon", "listener/internal/dispatch", "listener/internal/worker", "listener/internal/process", "listener/internal/slapdtest", ldap, zap},
 	"listener/internal/archtest":   {},
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +40,8 @@ type result struct {
 // benchmarks are what bench runs. The first is what the others are compared to.
 var benchmarks = []benchmark{
 	{name: "ldapsearch sync=ro", absent: present, run: ldapsearch},
-	{name: "listenerd mirror fill", maxRatio: 1.5, maxAnon: 150 << 20, absent: withoutDaemon, run: mirrorFill},
+	{name: "listenerd mirror fill", maxRatio: 1.5, maxAnon: 200 << 20, absent: withoutDaemon, run: mirrorFill},
+	{name: "listenerd resume, all present", maxAnon: 200 << 20, absent: withoutDaemon, run: mirrorResume},
 	{name: "go-ldap Syncrepl, counting", once: true, absent: present, run: goLDAP},
 	{name: "python-ldap, counting", once: true, absent: withoutPythonLDAP, run: pythonLDAP},
 }
@@ -57,11 +60,11 @@ func ldapsearch(ctx context.Context, p *provider) (result, error) {
 	return result{took: time.Since(began)}, nil
 }
 
-var daemon = filepath.Join("bin", "listenerd")
+var program = filepath.Join("bin", "listenerd")
 
 func withoutDaemon(*provider) string {
-	if _, err := os.Stat(daemon); err != nil {
-		return "'make build' builds " + daemon
+	if _, err := os.Stat(program); err != nil {
+		return "'make build' builds " + program
 	}
 	return ""
 }
@@ -78,6 +81,28 @@ func mirrorFill(ctx context.Context, p *provider) (r result, err error) {
 			err = removeErr
 		}
 	}()
+	return p.follow(ctx, dir)
+}
+
+// mirrorResume runs the daemon on a filled mirror when one entry has changed. Without
+// a session log slapd names every entry that is still there.
+func mirrorResume(ctx context.Context, p *provider) (r result, err error) {
+	dir := filepath.Join(p.dir, "filled")
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if _, err := p.follow(ctx, dir); err != nil {
+			return r, err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return r, err
+	}
+	if err := p.change(); err != nil {
+		return r, err
+	}
+	return p.follow(ctx, dir)
+}
+
+// follow runs the daemon once with its state in dir, without modules.
+func (p *provider) follow(ctx context.Context, dir string) (r result, err error) {
 	config := filepath.Join(dir, "listenerd.yaml")
 	yaml := fmt.Sprintf(`ldap:
   uri: [%q]
@@ -90,7 +115,7 @@ modules: []
 		return r, err
 	}
 	began := time.Now()
-	proc, err := process.Start(exec.Command(daemon, "run", "--once", "-c", config), filepath.Join(dir, "log"))
+	proc, err := process.Start(exec.Command(program, "run", "--once", "-c", config), filepath.Join(dir, "log"))
 	if err != nil {
 		return r, err
 	}
@@ -108,6 +133,18 @@ modules: []
 			return r, ctx.Err()
 		}
 	}
+}
+
+// change modifies one entry.
+func (p *provider) change() error {
+	conn, err := p.server.Dial(slapdtest.RootDN, slapdtest.RootPassword)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := ldap.NewModifyRequest(slapdtest.BaseDN, nil)
+	request.Replace("description", []string{time.Now().Format(time.RFC3339Nano)})
+	return conn.Modify(request)
 }
 
 // anonymousMemory returns RssAnon of a process, 0 if it has ended.

@@ -1,7 +1,7 @@
 package dispatch
 
 import (
-	"container/heap"
+	"cmp"
 	"slices"
 
 	"github.com/listenerd/listenerd/listener/internal/keyqueue"
@@ -56,30 +56,30 @@ func (w *window) left() (tasks, bytes int) { return windowTasks - w.tasks, windo
 func (w *window) add(t *Task)    { w.tasks++; w.bytes += t.Size }
 func (w *window) remove(t *Task) { w.tasks--; w.bytes -= t.Size }
 
-// readyHeap orders the tasks that may run by seq.
-type readyHeap []*work
+// readyList is the tasks that may run, in the order of their seq. Most become ready in
+// that order, so that it is quicker than a heap.
+type readyList []*work
 
-func (h readyHeap) Len() int           { return len(h) }
-func (h readyHeap) Less(i, j int) bool { return h[i].Seq < h[j].Seq }
-func (h readyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *readyHeap) Push(x any)        { *h = append(*h, x.(*work)) }
-func (h *readyHeap) Pop() any {
-	old := *h
-	last := len(old) - 1
-	x := old[last]
-	old[last] = nil
-	*h = old[:last]
-	return x
+func (l *readyList) push(w *work) {
+	i := len(*l)
+	if i > 0 && (*l)[i-1].Seq > w.Seq {
+		i, _ = slices.BinarySearchFunc(*l, w.Seq, func(w *work, seq uint64) int { return cmp.Compare(w.Seq, seq) })
+	}
+	*l = slices.Insert(*l, i, w)
 }
 
-func (h *readyHeap) push(w *work) { heap.Push(h, w) }
-func (h *readyHeap) pop() *work   { return heap.Pop(h).(*work) }
+func (l *readyList) pop() *work {
+	w := (*l)[0]
+	(*l)[0] = nil
+	*l = (*l)[1:]
+	return w
+}
 
 // remove takes a task out, if it is there.
-func (h *readyHeap) remove(w *work) bool {
-	i := slices.Index(*h, w)
+func (l *readyList) remove(w *work) bool {
+	i := slices.Index(*l, w)
 	if i >= 0 {
-		heap.Remove(h, i)
+		*l = slices.Delete(*l, i, i+1)
 	}
 	return i >= 0
 }

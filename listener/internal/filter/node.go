@@ -80,8 +80,9 @@ type compare struct {
 	text
 	attr description
 	matcher
-	byKey bool // it is an equality by the type's own rule: [schema.Keys] tells of what
-	hasty bool // the first value that is not false decides, even one that is undefined
+	rule  string // its name, for people
+	byKey bool   // it is an equality by the type's own rule: [schema.Keys] tells of what
+	hasty bool   // the first value that is not false decides, even one that is undefined
 }
 
 func (n *compare) eval(e *listener.Entry, s *scratch) Result {
@@ -119,6 +120,7 @@ func (n *compare) evalHastily(e *listener.Entry, s *scratch) Result {
 type compareAll struct {
 	text
 	matcher
+	rule string // its name, for people
 }
 
 func (n *compareAll) eval(e *listener.Entry, s *scratch) Result {
@@ -169,12 +171,18 @@ func (n *compareDN) eval(e *listener.Entry, s *scratch) Result {
 }
 
 // undefined is an assertion that nobody can evaluate.
-type undefined struct{ text }
+type undefined struct {
+	text
+	why string
+}
 
 func (undefined) eval(*listener.Entry, *scratch) Result { return Undefined }
 
 // never is an assertion that nothing fits.
-type never struct{ text }
+type never struct {
+	text
+	why string
+}
 
 func (never) eval(*listener.Entry, *scratch) Result { return False }
 

@@ -86,15 +86,20 @@ func (g *generator) entry() *listener.Entry {
 // testSchema is the schema of an OpenLDAP server with the tests' own types.
 func testSchema(t testing.TB) *schema.Schema {
 	t.Helper()
-	s, problems := schema.Parse(schema.Definitions{
-		Vendor:         schema.OpenLDAP,
-		AttributeTypes: append(testTypes, schemaLines...),
-		ObjectClasses:  append(testClasses, "( 2.5.6.0 NAME 'top' ABSTRACT )", "( 2.5.6.6 NAME 'person' SUP top )", "( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP person )", "( 1.3 NAME 'posixAccount' SUP top AUXILIARY )"),
-	})
+	s, problems := schema.Parse(testDefinitions())
 	for _, p := range problems {
 		t.Error(p)
 	}
 	return s
+}
+
+func testDefinitions() schema.Definitions {
+	return schema.Definitions{
+		Vendor:         schema.OpenLDAP,
+		AttributeTypes: slices.Concat(testTypes, schemaLines),
+		ObjectClasses: slices.Concat(testClasses, []string{"( 2.5.6.0 NAME 'top' ABSTRACT )", "( 2.5.6.6 NAME 'person' SUP top )",
+			"( 2.16.840.1.113730.3.2.2 NAME 'inetOrgPerson' SUP person )", "( 1.3 NAME 'posixAccount' SUP top AUXILIARY )"}),
+	}
 }
 
 var schemaLines = []string{

@@ -72,7 +72,7 @@ func (r *Router) fetchHeld(ctx context.Context) (found []*store.Record, err erro
 	if err != nil {
 		return nil, err
 	}
-	for _, root := range topmost(roots) {
+	for _, root := range r.topmost(roots) {
 		ok, err := r.fetchSubtree(ctx, root)
 		if err != nil {
 			return nil, err
@@ -90,6 +90,7 @@ func (r *Router) fetchSubtree(ctx context.Context, root *store.Record) (found bo
 	err = r.provider.Subtree(ctx, root.DN, func(entries []syncrepl.Entry) error {
 		for len(entries) > 0 {
 			err := r.update(func(tx *store.Tx) error {
+				tx.Commits("fetch")
 				for len(entries) > 0 && tx.Size() < maxTransaction {
 					if listener.UUID(entries[0].UUID) == root.UUID {
 						found = true
@@ -124,27 +125,31 @@ func (r *Router) roots() (roots []*store.Record, err error) {
 		}
 		return nil
 	})
-	return topmost(roots), err
+	return r.topmost(roots), err
 }
 
 // topmost returns the records that are below no other one.
-func topmost(records []*store.Record) []*store.Record {
+func (r *Router) topmost(records []*store.Record) []*store.Record {
 	slices.SortFunc(records, func(a, b *store.Record) int {
 		return bytes.Compare(schema.TreeKey(a.DN), schema.TreeKey(b.DN))
 	})
 	var out []*store.Record
 	for _, record := range records {
-		if n := len(out); n == 0 || !bytes.HasPrefix(schema.TreeKey(record.DN), schema.TreeKey(out[n-1].DN)) {
+		if n := len(out); n == 0 || !under(r.store.Schema(), record.DN, out[n-1].DN) {
 			out = append(out, record)
 		}
 	}
 	return out
 }
 
+// under tells whether dn is the name of a place at or below another's.
+func under(s *schema.Schema, dn, root string) bool { return s.SameName(dn, root) || s.Below(dn, root) }
+
 // endFetches forgets the entries noted at and below the roots, or all of them, and those
 // that are gone.
 func (r *Router) endFetches(roots []*store.Record, all bool) error {
 	return r.update(func(tx *store.Tx) error {
+		tx.Commits("fetched")
 		for _, u := range tx.Fetches() {
 			record, err := tx.Lookup(u)
 			if err != nil {
@@ -152,7 +157,7 @@ func (r *Router) endFetches(roots []*store.Record, all bool) error {
 			}
 			done := record == nil || all
 			for _, root := range roots {
-				done = done || bytes.HasPrefix(schema.TreeKey(record.DN), schema.TreeKey(root.DN))
+				done = done || under(tx.Schema(), record.DN, root.DN)
 			}
 			if done {
 				if err := tx.RemoveFetch(u); err != nil {

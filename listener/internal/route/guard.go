@@ -41,7 +41,7 @@ type guard struct {
 	holds bool
 	// ghosts are the entries that it would have removed.
 	ghosts bitset
-	// skipped are the names of entries that were left out since then, because a ghost has
+	// skipped are the keys of the names of entries that were left out since then, because a ghost has
 	// their name, or that of an ancestor: the next refresh reports them again.
 	skipped map[string]bool
 }
@@ -49,12 +49,11 @@ type guard struct {
 func (g *guard) begin() { *g = guard{} }
 
 // blocks tells whether an entry has to be left out, and notes its name if so.
-func (g *guard) blocks(tx *store.Tx, r *store.Record, base []byte) bool {
+func (g *guard) blocks(tx *store.Tx, r *store.Record, base string) bool {
 	if !g.holds {
 		return false
 	}
-	key := schema.TreeKey(r.DN)
-	for _, name := range namesAbove(key, base) {
+	for _, name := range namesAbove(r.DN, base) {
 		ghost := slices.ContainsFunc(tx.At(name), func(id uint64) bool {
 			if !g.ghosts.has(id) {
 				return false
@@ -62,8 +61,8 @@ func (g *guard) blocks(tx *store.Tx, r *store.Record, base []byte) bool {
 			record, err := tx.Get(id)
 			return err == nil && record != nil && record.UUID != r.UUID
 		})
-		if ghost || g.skipped[string(name)] {
-			g.skipped[string(key)] = true
+		if ghost || g.skipped[string(schema.TreeKey(name))] {
+			g.skipped[string(schema.TreeKey(r.DN))] = true
 			return true
 		}
 	}
@@ -171,7 +170,11 @@ func (r *Router) contradictions(ctx context.Context, victims []victim) ([]victim
 }
 
 func (r *Router) setGuard(g store.Guard) error {
-	if err := r.update(func(tx *store.Tx) error { return tx.SetGuard(g) }); err != nil {
+	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("guard")
+		return tx.SetGuard(g)
+	})
+	if err != nil {
 		return err
 	}
 	if r.Held != nil {
@@ -219,6 +222,7 @@ type Released struct {
 // nothing was held.
 func Release(s *store.Store) (out Released, err error) {
 	err = s.Update(func(tx *store.Tx) error {
+		tx.Commits("release-offline")
 		out, err = release(tx)
 		return err
 	})
@@ -229,6 +233,7 @@ func Release(s *store.Store) (out Released, err error) {
 // the next refresh, the session has to be ended. Safe for concurrent use.
 func (r *Router) Release() (out Released, err error) {
 	err = r.store.Update(func(tx *store.Tx) error {
+		tx.Commits("release")
 		if out, err = release(tx); err != nil {
 			return err
 		}
@@ -278,5 +283,5 @@ func release(tx *store.Tx) (Released, error) {
 }
 
 func releasedWalk(w *store.Walk) *store.Walk {
-	return &store.Walk{Cause: w.Cause, Leave: true, Checked: true, Released: w.Held}
+	return &store.Walk{Cause: w.Cause, Known: w.Known, Leave: true, Checked: true, Released: w.Held}
 }

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -85,8 +84,7 @@ func (r *Router) eachHeld(fn func(*store.Tx, *store.Record) (bool, error)) error
 
 // untimely returns why the entry held back can't be where it is, by what is known.
 func (r *Router) untimely(tx *store.Tx, new *store.Record) (reason, err error) {
-	key := schema.TreeKey(new.DN)
-	for _, id := range tx.At(key) {
+	for _, id := range tx.At(new.DN) {
 		owner, err := tx.Get(id)
 		if err != nil {
 			return nil, err
@@ -101,8 +99,8 @@ func (r *Router) untimely(tx *store.Tx, new *store.Record) (reason, err error) {
 	if left, err := r.movesFrom(tx, new); err != nil || left {
 		return fmt.Errorf("%w: %s has moved there, and entries were reported below its former name", syncrepl.ErrRepeat, new.DN), err
 	}
-	parent, ok := schema.ParentKey(key)
-	if !r.Parents || !ok || len(parent) <= len(r.baseKey) {
+	parent, ok := r.parent(new.DN)
+	if !ok {
 		return nil, nil
 	}
 	exists, err := r.willExist(tx, parent)
@@ -115,11 +113,18 @@ func (r *Router) untimely(tx *store.Tx, new *store.Record) (reason, err error) {
 // checkParent asks for a refresh when an entry is reported live below a name that nobody
 // has: what was reported does not fit together.
 func (r *Router) checkParent(tx *store.Tx, new *store.Record) error {
-	parent, ok := schema.ParentKey(schema.TreeKey(new.DN))
-	if r.refresh != nil || !r.Parents || !ok || len(parent) <= len(r.baseKey) || len(tx.At(parent)) > 0 || tx.HasBelow(parent) {
+	parent, ok := r.parent(new.DN)
+	if r.refresh != nil || !ok || len(tx.At(parent)) > 0 || tx.HasBelow(parent) {
 		return nil
 	}
 	return fmt.Errorf("%w: the parent of %s was not reported", syncrepl.ErrRepeat, new.DN)
+}
+
+// parent returns the name of the entry above one, if that is below the base and so has to
+// be reported.
+func (r *Router) parent(dn string) (string, bool) {
+	parent, ok := schema.Parent(dn)
+	return parent, ok && r.Parents && schema.Depth(parent) > schema.Depth(r.Base)
 }
 
 // movesFrom tells whether the entry held back moves away from entries that were reported
@@ -127,7 +132,7 @@ func (r *Router) checkParent(tx *store.Tx, new *store.Record) error {
 // the name, it may be that one that they are below; a second refresh tells.
 func (r *Router) movesFrom(tx *store.Tx, new *store.Record) (bool, error) {
 	old, err := tx.Lookup(new.UUID)
-	if err != nil || old == nil || bytes.Equal(schema.TreeKey(old.DN), schema.TreeKey(new.DN)) {
+	if err != nil || old == nil || tx.Schema().SameName(old.DN, new.DN) {
 		return false, err
 	}
 	return r.leavesBehind(tx, old, r.refresh.placed)
@@ -146,7 +151,7 @@ func (r *Router) goesFrom(tx *store.Tx, id uint64) (bool, error) {
 // leavesBehind tells whether there are entries of the set below the name of one that
 // leaves it, and stay there.
 func (r *Router) leavesBehind(tx *store.Tx, old *store.Record, set bitset) (bool, error) {
-	former := schema.TreeKey(old.DN)
+	former := old.DN
 	if !r.Parents || !tx.HasBelow(former) || tx.HeldName(former) != 0 && r.repeats > 0 {
 		return false, nil
 	}
@@ -164,7 +169,7 @@ func (r *Router) leavesBehind(tx *store.Tx, old *store.Record, set bitset) (bool
 			if err != nil {
 				return false, err
 			}
-			if leaves, err := r.moves(tx, record, schema.TreeKey(record.DN)); err != nil || !leaves {
+			if leaves, err := r.moves(tx, record); err != nil || !leaves {
 				return err == nil, err
 			}
 		}
@@ -177,14 +182,13 @@ func (r *Router) leaves(tx *store.Tx, owner *store.Record) (bool, error) {
 	if f.doomed.has(owner.ID) {
 		return true, nil
 	}
-	name := schema.TreeKey(owner.DN)
-	if moves, err := r.moves(tx, owner, name); err != nil || moves {
+	if moves, err := r.moves(tx, owner); err != nil || moves {
 		return moves, err
 	}
 	if f.placed.has(owner.ID) {
 		return false, nil
 	}
-	for up, ok := schema.ParentKey(name); ok && len(up) >= len(r.baseKey); up, ok = schema.ParentKey(up) {
+	for _, up := range above(owner.DN, r.Base) {
 		for _, id := range tx.At(up) {
 			if f.doomed.has(id) && !f.mentioned.has(owner.ID) {
 				return true, nil
@@ -193,7 +197,7 @@ func (r *Router) leaves(tx *store.Tx, owner *store.Record) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			if moves, err := r.moves(tx, container, up); err != nil || moves {
+			if moves, err := r.moves(tx, container); err != nil || moves {
 				return moves, err
 			}
 		}
@@ -201,19 +205,19 @@ func (r *Router) leaves(tx *store.Tx, owner *store.Record) (bool, error) {
 	return false, nil
 }
 
-// moves tells whether the entry with the name is held back with another one.
-func (r *Router) moves(tx *store.Tx, owner *store.Record, name []byte) (bool, error) {
+// moves tells whether the entry is held back with another name.
+func (r *Router) moves(tx *store.Tx, owner *store.Record) (bool, error) {
 	n := tx.HeldUUID(owner.UUID)
 	if n == 0 {
 		return false, nil
 	}
 	held, err := tx.Held(n)
-	return err == nil && !bytes.Equal(schema.TreeKey(held.DN), name), err
+	return err == nil && !tx.Schema().SameName(held.DN, owner.DN), err
 }
 
 // willExist tells whether there will be an entry with the name when the refresh is over,
 // or whether it is one of those that the provider does not show.
-func (r *Router) willExist(tx *store.Tx, name []byte) (bool, error) {
+func (r *Router) willExist(tx *store.Tx, name string) (bool, error) {
 	if tx.HeldName(name) != 0 {
 		return true, nil
 	}
@@ -228,7 +232,7 @@ func (r *Router) willExist(tx *store.Tx, name []byte) (bool, error) {
 		}
 	}
 	// It may follow a container.
-	for up, ok := schema.ParentKey(name); ok && len(up) >= len(r.baseKey); up, ok = schema.ParentKey(up) {
+	for _, up := range above(name, r.Base) {
 		n := tx.HeldName(up)
 		if n == 0 {
 			continue
@@ -241,7 +245,7 @@ func (r *Router) willExist(tx *store.Tx, name []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if old != nil && len(tx.At(append(schema.TreeKey(old.DN), name[len(up):]...))) > 0 {
+		if old != nil && len(tx.At(schema.Rebase(name, up, old.DN))) > 0 {
 			return true, nil
 		}
 	}

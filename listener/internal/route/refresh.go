@@ -8,7 +8,6 @@ import (
 	"unsafe"
 
 	"github.com/listenerd/listenerd/listener"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -42,8 +41,9 @@ func (f *refresh) writeFill(context.Context) error { return f.fill.Write() }
 // entry writes an entry that was added or modified. In a refresh, one that takes a name
 // is held back.
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) {
-	new := &store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)}
+	new := tx.NewRecord(listener.UUID(e.UUID), text(e.DN), text(e.Attributes))
 	if f := r.refresh; f != nil && f.fill != nil {
+		tx.Commits("fill")
 		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
 		return nil, f.fill.Add(tx, new)
 	}
@@ -61,6 +61,7 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) 
 			if held, err := tx.Held(tx.HeldUUID(new.UUID)); err != nil || held != nil && held.DN == new.DN && held.Attrs == new.Attrs {
 				return nil, err
 			}
+			tx.Commits("hold")
 			return nil, tx.Hold(new)
 		}
 		if err := tx.Unhold(new.UUID); err != nil {
@@ -68,7 +69,7 @@ func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) 
 		}
 	}
 	if old == nil || old.DN != new.DN {
-		if r.guard.blocks(tx, new, r.baseKey) {
+		if r.guard.blocks(tx, new, r.Base) {
 			return nil, nil
 		}
 		if err := r.checkParent(tx, new); err != nil {
@@ -123,6 +124,7 @@ func (r *Router) arrive(tx *store.Tx, new *store.Record) (next after, err error)
 	if err != nil || !cameWithSubtree(e) {
 		return nil, err
 	}
+	tx.Commits("subtree")
 	return r.fetch, tx.AddFetch(new.UUID)
 }
 
@@ -149,11 +151,13 @@ const (
 	attrDSEntryDN       = "dsEntryDN"
 )
 
-// sameAttributes compares all attributes, operational ones too, as sets of values.
+// sameAttributes compares all attributes, operational ones too, as sets of values. One
+// that the provider calls by another name is another.
 func sameAttributes(a, b *listener.Entry) bool {
 	if a.Len() != b.Len() {
 		return false
 	}
+	a, b = a.WithNames(nil), b.WithNames(nil)
 	names := make([]string, 0, a.Len()+b.Len())
 	for name := range a.All() {
 		names = append(names, name)
@@ -198,7 +202,7 @@ func (r *Router) delete(tx *store.Tx, ids []listener.UUID) (next after, err erro
 		}
 		switch {
 		case record == nil:
-		case tx.HasBelow(schema.TreeKey(record.DN)):
+		case tx.HasBelow(record.DN):
 			// It left the searched content with all that is below it.
 			containers = append(containers, record.ID)
 		default:
@@ -282,30 +286,22 @@ func (r *Router) victims(ids []uint64) ([]victim, error) {
 				}
 				seen.add(id)
 				victims = append(victims, victim{id, store.Position(record)})
-				name := schema.TreeKey(record.DN)
-				if !tx.HasBelow(name) || len(tx.At(name)) > 1 {
-					continue // a leaf; or who the descendants belong to is open
+				if len(tx.At(record.DN)) > 1 {
+					continue // who the descendants belong to is open
 				}
-				for pos := []byte(nil); ; {
-					below, last := tx.Below(name, pos, chunk)
-					if len(below) == 0 {
-						break
+				err = descend(tx, record.DN, spared, func(id uint64) error {
+					if seen.has(id) {
+						return nil
 					}
-					pos = last
-					for _, id := range below {
-						record, err := tx.Get(id)
-						if err != nil {
-							return err
-						}
-						if spared(id) { // with what is below it
-							pos = store.AfterSubtree(schema.TreeKey(record.DN))
-							break
-						}
-						if !seen.has(id) {
-							seen.add(id)
-							victims = append(victims, victim{id, store.Position(record)})
-						}
+					record, err := tx.Get(id)
+					if err == nil {
+						seen.add(id)
+						victims = append(victims, victim{id, store.Position(record)})
 					}
+					return err
+				})
+				if err != nil {
+					return err
 				}
 			}
 			return nil
@@ -330,6 +326,7 @@ func (r *Router) remove(ids []uint64) error {
 func (r *Router) removeAll(victims []victim) error {
 	for len(victims) > 0 {
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("remove")
 			for len(victims) > 0 && tx.Size() < maxTransaction {
 				record, err := tx.Get(victims[0].id)
 				if err != nil {

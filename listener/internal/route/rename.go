@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/listenerd/listenerd/listener"
@@ -18,6 +19,7 @@ func (r *Router) move(tx *store.Tx, old, new *store.Record) (next after, err err
 		return nil, err
 	}
 	if len(followers) > 0 {
+		tx.Commits("rename")
 		err = tx.AddRename(&store.Rename{UUID: old.UUID, From: old.DN, Followers: followers})
 		next = r.follow
 	}
@@ -33,25 +35,52 @@ func (r *Router) followers(tx *store.Tx, container *store.Record) ([]uint64, err
 	if f != nil && f.settling {
 		return f.followers[container.ID], nil
 	}
+	// What the provider told of stays where that is, with what is below it.
+	spared := func(id uint64) bool { return f != nil && (f.placed.has(id) || f.doomed.has(id)) }
 	var ids []uint64
-	name := schema.TreeKey(container.DN)
+	err := descend(tx, container.DN, spared, func(id uint64) error {
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}
+
+// descend calls fn with the entries below the name, parents first, but for those spared
+// and what is below these.
+func descend(tx *store.Tx, dn string, spared func(id uint64) bool, fn func(id uint64) error) error {
+	var beside []string // of spared entries that are not out of the way
 	for pos := []byte(nil); ; {
-		below, last := tx.Below(name, pos, chunk)
+		below, last := tx.Below(dn, pos, chunk)
 		if len(below) == 0 {
-			return ids, nil
+			return nil
 		}
 		pos = last
 		for _, id := range below {
-			if f != nil && (f.placed.has(id) || f.doomed.has(id)) {
-				record, err := tx.Get(id)
-				if err != nil {
-					return nil, err
+			if !spared(id) && len(beside) == 0 {
+				if err := fn(id); err != nil {
+					return err
 				}
-				// The provider told of it. What is below it stays with it.
-				pos = store.AfterSubtree(schema.TreeKey(record.DN))
+				continue
+			}
+			record, err := tx.Get(id)
+			if err != nil {
+				return err
+			}
+			isBelow := func(name string) bool { return tx.Schema().Below(record.DN, name) }
+			if !spared(id) {
+				if !slices.ContainsFunc(beside, isBelow) {
+					err = fn(id)
+				}
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if behind, ok := tx.AfterSubtree(record.DN); ok {
+				pos = behind
 				break
 			}
-			ids = append(ids, id)
+			beside = append(beside, strings.Clone(record.DN))
 		}
 	}
 }
@@ -63,6 +92,7 @@ func (r *Router) follow(context.Context) error {
 	for {
 		more := false
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("cascade")
 			rename, err := tx.FirstRename()
 			if err != nil || rename == nil {
 				return err

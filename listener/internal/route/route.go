@@ -46,7 +46,6 @@ import (
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/filter"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 	"github.com/listenerd/listenerd/listener/syncrepl"
 )
@@ -59,13 +58,19 @@ const maxTransaction = 8 << 20
 type Module struct {
 	// Name of the instance.
 	Name string
-	// Filter that entries must match.
+	// Filter that entries must match. The router compiles it for the schema of the store.
 	Filter *filter.Filter
 	// Attributes whose change is worth a Modify; empty: all non-operational ones.
 	Attributes []string
 
-	number uint32
-	walk   *store.Walk // nil: live. Used inside Update transactions only
+	// Known: when the module is new, what is there already is taken as known to it.
+	Known bool
+
+	// Used inside Update transactions only.
+	number    uint32
+	walk      *store.Walk    // nil: live
+	former    []store.Former // earlier numbers whose members the walk has yet to come to
+	forgotten bool
 }
 
 // Number keys the module's tasks in the store.
@@ -127,7 +132,6 @@ type Progress struct {
 type Router struct {
 	store *store.Store
 	Config
-	baseKey []byte
 
 	ops   []op
 	bytes int
@@ -140,6 +144,10 @@ type Router struct {
 	// unfetched: a subtree could not be read, as its root has moved.
 	unfetched bool
 	progress  atomic.Pointer[Progress]
+
+	filters *filter.Set // of the modules, in their order
+	matches []bool      // whether the entry in question matches each of them
+	indexes []int       // scratch
 
 	// Of the running transaction:
 	added map[string]int
@@ -172,35 +180,20 @@ const (
 
 // New prepares the modules' state in the store and returns a router.
 //
-// A module without state begins with a walk, and so does one whose filter differs
-// from the stored one. An instance that has state but is not among the modules is
+// A module without state begins with a walk, and so does one whose filter does not mean
+// what it meant when it was last routed with. An instance that has state but is not among the modules is
 // left as it is.
 func New(s *store.Store, c Config) (*Router, error) {
-	r := &Router{store: s, Config: c, baseKey: schema.TreeKey(c.Base), added: map[string]int{}}
+	r := &Router{store: s, Config: c, added: map[string]int{}}
 	r.progress.Store(&Progress{Phase: PhaseConnecting})
 	err := s.Update(func(tx *store.Tx) error {
-		for _, m := range c.Modules {
-			state, err := tx.Module(m.Name)
-			if err != nil {
-				return err
-			}
-			text := m.Filter.String()
-			switch {
-			case state == nil:
-				state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize}}
-			case state.Filter != text && (state.Walk == nil || state.Walk.Cause != listener.CauseInitialize || state.Walk.Pos != nil):
-				state.Walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
-			case state.Filter == text && equal(state.Attributes, m.Attributes):
-				m.number, m.walk = state.Number, state.Walk
-				continue
-			}
-			state.Filter, state.Attributes = text, m.Attributes
-			if err := tx.SetModule(m.Name, state); err != nil {
-				return err
-			}
-			m.number, m.walk = state.Number, state.Walk
+		tx.Commits("modules")
+		filters, err := compile(c.Modules, tx.Schema())
+		if err != nil {
+			return err
 		}
-		return nil
+		_, err = r.take(tx, filters, true)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -208,16 +201,10 @@ func New(s *store.Store, c Config) (*Router, error) {
 	return r, nil
 }
 
-func equal(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
+// unbegun tells whether the module knows nothing yet, as its walk has not begun.
+func unbegun(s *store.ModuleState) bool {
+	w := s.Walk
+	return w != nil && w.Cause != listener.CauseReconcile && !w.Leave && w.Pos == nil && len(s.Former) == 0
 }
 
 // State returns the state of the synchronization. Safe for concurrent use.
@@ -249,6 +236,7 @@ func (r *Router) Begin(ctx context.Context, session syncrepl.Session) ([]byte, e
 	var cookie []byte
 	filled := false
 	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("session")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
@@ -344,7 +332,10 @@ func (r *Router) ResetCookie(_ context.Context, cookie []byte, _ error) error {
 	if r.guard.holds {
 		cookie = nil // the one to go on from would leave out what is held
 	}
-	return r.update(func(tx *store.Tx) error { return setCookie(tx, cookie) })
+	return r.update(func(tx *store.Tx) error {
+		tx.Commits("reset")
+		return setCookie(tx, cookie)
+	})
 }
 
 func setCookie(tx *store.Tx, cookie []byte) error {
@@ -394,6 +385,7 @@ func (r *Router) Flush(ctx context.Context) error {
 					after = r.finish
 				case opCookie:
 					if !r.guard.holds {
+						tx.Commits("cookie")
 						err = setCookie(tx, o.cookie)
 					}
 				}
@@ -454,6 +446,7 @@ func (r *Router) update(fn func(*store.Tx) error) error {
 
 // change writes the transition of one entry and routes it. old or new may be nil.
 func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
+	tx.Commits("change")
 	seq := tx.NextSeq()
 	id := uint64(0)
 	if old != nil {
@@ -488,23 +481,38 @@ func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
 
 // route adds the tasks for one transition.
 func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
-	c := comparison{old: old, new: new}
-	for _, m := range r.Modules {
-		if old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
+	c := comparison{router: r, old: old, new: new}
+	for i, m := range r.Modules {
+		known := r.known(m)
+		if m.forgotten || old == nil && !known && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
 			continue // the walk will get there: the first fill need not even match
 		}
 		member := old != nil && tx.IsMember(m.number, id)
-		matches, err := c.matches(m)
+		stored := member
+		if known && !member && old != nil && m.ahead(old) {
+			if member, err = c.oldMatched(m); err != nil { // the walk would have noted it
+				return tasks, err
+			}
+		}
+		matches, err := c.matches(i)
 		if err != nil {
 			return tasks, err
 		}
-		if member && new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked {
-			matches = true // whether the members may leave is yet to be seen
+		if member && m.unchecked(new) {
+			matches = true
 		}
 		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
+		number := m.number // that has the membership
+		if !member && !matches && len(m.former) > 0 && old != nil && m.ahead(old) && !m.unchecked(new) {
+			if number, t.Old, err = m.formerly(tx, id); err != nil {
+				return tasks, err
+			}
+			member = number != 0
+			stored = member
+		}
 		switch {
 		case !member && matches:
-			if m.ahead(new) {
+			if m.ahead(new) && !known {
 				continue
 			}
 			t.Kind, t.New = listener.KindCreate, seq
@@ -514,12 +522,14 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 			}
 			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
 		case member:
-			t.Kind, t.Old = listener.KindRemove, old.Seq
+			if t.Kind = listener.KindRemove; t.Old == 0 {
+				t.Old = old.Seq
+			}
 		default:
 			continue
 		}
-		if member != matches {
-			if err := tx.SetMember(m.number, id, matches); err != nil {
+		if stored != matches {
+			if err := tx.SetMember(number, id, matches); err != nil {
 				return tasks, err
 			}
 		}
@@ -532,10 +542,13 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 	return tasks, nil
 }
 
-// comparison decodes the two states of an entry at most once.
+// comparison decodes the two states of an entry at most once, and matches the new one with
+// all filters at most once.
 type comparison struct {
+	router             *Router
 	old, new           *store.Record
 	oldEntry, newEntry *listener.Entry
+	matched            bool // router.matches holds the result
 	anyChanged         int8 // without listed attributes; 0: not known yet
 }
 
@@ -551,14 +564,31 @@ func (c *comparison) decode() (err error) {
 	return err
 }
 
-func (c *comparison) matches(m *Module) (bool, error) {
+// matches tells whether the new state matches the filter of the module at that place.
+func (c *comparison) matches(i int) (bool, error) {
 	if c.new == nil {
 		return false, nil
 	}
-	if err := c.decode(); err != nil {
-		return false, err
+	if !c.matched {
+		if err := c.decode(); err != nil {
+			return false, err
+		}
+		c.matched = true
+		c.router.match(c.newEntry)
 	}
-	return m.Filter.Match(c.newEntry) == filter.True, nil
+	return c.router.matches[i], nil
+}
+
+// oldMatched tells whether the old state matched, which there has to be.
+func (c *comparison) oldMatched(m *Module) (bool, error) {
+	if c.oldEntry == nil {
+		e, err := c.old.View()
+		if err != nil {
+			return false, err
+		}
+		c.oldEntry = e
+	}
+	return m.Filter.Match(c.oldEntry) == filter.True, nil
 }
 
 // changed tells whether the module has to hear of a change from old to new, both of

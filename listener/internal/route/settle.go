@@ -30,12 +30,16 @@ func (r *Router) finish(ctx context.Context) error {
 		if err := r.settle(ctx); err != nil {
 			return err
 		}
-		return r.endFetches(fetched, f.full)
+		if err := r.endFetches(fetched, f.full); err != nil {
+			return err
+		}
+		return r.fetch(ctx) // those whose roots have moved by this refresh
 	}
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
 	err := r.update(func(tx *store.Tx) error {
+		tx.Commits("filled")
 		sync, err := tx.Sync()
 		if err != nil {
 			return err
@@ -98,7 +102,7 @@ func (r *Router) heldFollowers(steps []step) (map[uint64][]uint64, error) {
 				if err != nil {
 					return err
 				}
-				if old == nil || !tx.HasBelow(schema.TreeKey(old.DN)) {
+				if old == nil || !tx.HasBelow(old.DN) {
 					continue
 				}
 				if followers[old.ID], err = r.followers(tx, old); err != nil {
@@ -119,6 +123,7 @@ func (r *Router) applyHeld(ctx context.Context, order []step) error {
 	for len(order) > 0 {
 		var after after
 		err := r.update(func(tx *store.Tx) error {
+			tx.Commits("settle")
 			for len(order) > 0 && after == nil && tx.Size() < maxTransaction {
 				new, err := tx.Held(order[0].held)
 				if err != nil {
@@ -133,7 +138,7 @@ func (r *Router) applyHeld(ctx context.Context, order []step) error {
 				if err != nil {
 					return err
 				}
-				if r.guard.blocks(tx, new, r.baseKey) {
+				if r.guard.blocks(tx, new, r.Base) {
 					continue
 				}
 				if after, err = r.apply(tx, old, new); err != nil {
@@ -171,7 +176,7 @@ type step struct{ held, doomed uint64 }
 // removal waits for those below that are to leave. What waits for each other, as in a
 // swap, stays in this order.
 func (r *Router) order() ([]step, error) {
-	o := ordering{base: r.baseKey, doomed: r.refresh.doomed, followers: r.followers}
+	o := ordering{base: r.Base, doomed: r.refresh.doomed, followers: r.followers}
 	var arrived []uint64
 	err := r.store.View(func(tx *store.Tx) error {
 		arrived = tx.AllHeld()
@@ -197,7 +202,7 @@ func (r *Router) order() ([]step, error) {
 
 type ordering struct {
 	tx      *store.Tx
-	base    []byte
+	base    string
 	doomed  bitset
 	written bitset // held entries visited
 	removed bitset // doomed ones visited
@@ -216,8 +221,7 @@ func (o *ordering) write(n uint64) error {
 	if err != nil || new == nil {
 		return err
 	}
-	key := schema.TreeKey(new.DN)
-	for _, name := range namesAbove(key, o.base) {
+	for _, name := range namesAbove(new.DN, o.base) {
 		for _, id := range o.tx.At(name) {
 			if err := o.leave(id, new.UUID); err != nil {
 				return err
@@ -227,7 +231,7 @@ func (o *ordering) write(n uint64) error {
 			return err
 		}
 	}
-	if len(o.tx.At(key)) > 0 { // followers may take names that are to be left
+	if len(o.tx.At(new.DN)) > 0 { // followers may take names that are to be left
 		if err := o.makeRoom(new); err != nil {
 			return err
 		}
@@ -239,7 +243,7 @@ func (o *ordering) write(n uint64) error {
 // makeRoom visits those who have the names that the followers of a container take.
 func (o *ordering) makeRoom(container *store.Record) error {
 	old, err := o.tx.Lookup(container.UUID)
-	if err != nil || old == nil || !o.tx.HasBelow(schema.TreeKey(old.DN)) {
+	if err != nil || old == nil || !o.tx.HasBelow(old.DN) {
 		return err
 	}
 	followers, err := o.followers(o.tx, old)
@@ -251,8 +255,7 @@ func (o *ordering) makeRoom(container *store.Record) error {
 		if err != nil {
 			return err
 		}
-		name := schema.TreeKey(schema.Rebase(follower.DN, old.DN, container.DN))
-		for _, owner := range o.tx.At(name) {
+		for _, owner := range o.tx.At(schema.Rebase(follower.DN, old.DN, container.DN)) {
 			if err := o.leave(owner, follower.UUID); err != nil {
 				return err
 			}
@@ -271,8 +274,8 @@ func (o *ordering) remove(id uint64) error {
 	if err != nil || record == nil {
 		return err
 	}
-	if name := schema.TreeKey(record.DN); o.tx.HasBelow(name) {
-		err := o.below(name, func(id uint64) error { return o.leave(id, record.UUID) })
+	if o.tx.HasBelow(record.DN) {
+		err := o.below(record.DN, func(id uint64) error { return o.leave(id, record.UUID) })
 		if err != nil {
 			return err
 		}
@@ -294,7 +297,7 @@ func (o *ordering) leave(id uint64, asks listener.UUID) error {
 }
 
 // below calls fn with the entries below the name.
-func (o *ordering) below(name []byte, fn func(id uint64) error) error {
+func (o *ordering) below(name string, fn func(id uint64) error) error {
 	for pos := []byte(nil); ; {
 		ids, last := o.tx.Below(name, pos, chunk)
 		if len(ids) == 0 {
@@ -309,12 +312,18 @@ func (o *ordering) below(name []byte, fn func(id uint64) error) error {
 	}
 }
 
-// namesAbove returns the keys of the names from the base down to name itself.
-func namesAbove(name, base []byte) [][]byte {
-	var out [][]byte
-	for up, ok := name, true; ok && len(up) >= len(base); up, ok = schema.ParentKey(up) {
-		out = append(out, up)
-	}
+// namesAbove returns the names from the base down to name itself.
+func namesAbove(name, base string) []string {
+	out := append([]string{name}, above(name, base)...)
 	slices.Reverse(out)
+	return out
+}
+
+// above returns the names of the ancestors up to the base, the nearest first.
+func above(name, base string) (out []string) {
+	for depth := schema.Depth(name) - schema.Depth(base); depth > 0; depth-- {
+		name, _ = schema.Parent(name)
+		out = append(out, name)
+	}
 	return out
 }

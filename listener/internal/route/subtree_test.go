@@ -279,3 +279,41 @@ func TestSubtreeMovesOn(t *testing.T) {
 		t.Errorf("tasks %v", got)
 	}
 }
+
+// The process ends before the subtree is read, and its root moves on before the next
+// session: the refresh tells of the root at its new name, or only of a container above.
+func TestSubtreeMovesOnWhileAway(t *testing.T) {
+	for name, report := range map[string]struct {
+		at    string
+		entry syncrepl.Entry
+	}{
+		"the root":  {"ou=b,ou=top," + base, single(2, "ou=b,ou=top,"+base, true)},
+		"one above": {"ou=a,ou=peak," + base, single(4, "ou=peak,"+base, true)},
+	} {
+		b := newBench(t)
+		b.begin()
+		b.entry(single(1, base, true))
+		b.entry(single(4, "ou=top,"+base, false))
+		b.end("1")
+		b.tasks()
+		b.subtree = func(string, func([]syncrepl.Entry) error) error { return errStop }
+		b.entry(single(2, "ou=a,ou=top,"+base, true))
+		if err := b.router.Flush(context.Background()); !errors.Is(err, errStop) {
+			t.Fatalf("error %v", err)
+		}
+		b.tasks()
+		b.open("(objectClass=*)")
+		b.begin()
+		b.subtree = func(at string, take func([]syncrepl.Entry) error) error {
+			if at != report.at {
+				return nil
+			}
+			return take([]syncrepl.Entry{single(3, "uid=x,"+at, false), single(2, at, true)})
+		}
+		b.entry(report.entry)
+		b.end("2")
+		if got := b.tasks(); got[listener.KindCreate] != 1 {
+			t.Errorf("%s has moved: tasks %v", name, got)
+		}
+	}
+}

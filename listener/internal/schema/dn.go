@@ -5,24 +5,35 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
-// A tree key is the sequence of the name's RDNs from the root down, each in its
-// normal form and ended by rdnEnd. Inside an RDN, the bytes below escapeFloor are
-// escaped, so that rdnEnd is unambiguous and sorts before everything.
+// A tree key is the sequence of the name's RDNs from the root down, each ended by rdnEnd:
+// of its values what every matching rule looks at, each after avaStart, in order. None of
+// the bytes below escapeFloor is left in them, so that rdnEnd is unambiguous and sorts
+// before everything.
 const (
 	rdnEnd      = 0x00
 	escape      = 0x01
 	escapeFloor = 0x03
 	avaEnd      = 0x02
+	avaStart    = '='
 )
 
 // maxKey bounds a tree key: bbolt takes keys up to 32 KiB. Longer ones are cut and
 // end in a hash, which keeps them distinct but loses what is below them.
 const maxKey = 16 << 10
 
-// TreeKey returns the tree key of dn. It takes every string: what RFC 4514 does
-// not allow is read as the servers are known to mean it.
+// TreeKey returns the tree key of dn, which depends on no schema: names that are equal by
+// any schema have one key, and so may others ([Schema.SameName] tells). It takes every
+// string: what RFC 4514 does not allow is read as the servers are known to mean it.
+//
+// To depend on nothing, it leaves out the types, which may have other names; case,
+// spaces, hyphens, control characters and marks, that some rule doesn't look at; and
+// brings times to one zone. Beyond it is what no server is known to do: to call an entry
+// by another order, or other types, inside a value that is a name itself; or by the name
+// of an OID for its number.
 func TreeKey(dn string) []byte { return AppendTreeKey(nil, dn) }
 
 // AppendTreeKey appends the tree key of dn to dst.
@@ -46,7 +57,7 @@ type rdns struct {
 
 func fromRoot(dn string) rdns {
 	r := rdns{dn: dn, begin: len(dn) + 1}
-	if !strings.ContainsAny(dn, `\"`) {
+	if !hasEscapes(dn) {
 		return r
 	}
 	r.escaped = true
@@ -73,12 +84,18 @@ func (r *rdns) next() bool {
 	r.end = r.begin - 1
 	cut := -1
 	if !r.escaped {
-		cut = strings.LastIndexAny(r.dn[:r.end], ",;")
+		for cut = r.end - 1; cut >= 0 && r.dn[cut] != ',' && r.dn[cut] != ';'; cut-- {
+		}
 	} else if n := len(r.cuts); n > 0 {
 		cut, r.cuts = r.cuts[n-1], r.cuts[:n-1]
 	}
 	r.begin = cut + 1
 	return true
+}
+
+// hasEscapes tells whether s has what makes a separator part of a value.
+func hasEscapes(s string) bool {
+	return strings.IndexByte(s, '\\') >= 0 || strings.IndexByte(s, '"') >= 0
 }
 
 // ParentKey returns the key of the entry above key, and false for a name of one
@@ -95,6 +112,41 @@ func ParentKey(key []byte) ([]byte, bool) {
 	return nil, false
 }
 
+// blankRDNs are what RDNs without anything are written with. They don't count.
+const blankRDNs = " ,;"
+
+// Parent returns the name of the entry above dn, and false for a name of one RDN and for
+// the empty name.
+func Parent(dn string) (string, bool) {
+	dn = strings.TrimLeft(dn, blankRDNs)
+	quoted := false
+	for i := 0; i < len(dn); i++ {
+		switch dn[i] {
+		case '\\':
+			i++
+		case '"':
+			quoted = !quoted
+		case ',', ';':
+			if !quoted {
+				parent := strings.TrimLeft(dn[i+1:], blankRDNs)
+				return parent, parent != ""
+			}
+		}
+	}
+	return "", false
+}
+
+// Depth returns the number of RDNs.
+func Depth(dn string) (n int) {
+	if strings.Trim(dn, blankRDNs) == "" {
+		return 0
+	}
+	for ok := true; ok; dn, ok = Parent(dn) {
+		n++
+	}
+	return n
+}
+
 // Rebase returns dn with the ancestor that has the name from renamed to to. dn must
 // be a descendant of from, whose number of RDNs says how many are replaced.
 func Rebase(dn, from, to string) string {
@@ -109,24 +161,27 @@ func Rebase(dn, from, to string) string {
 }
 
 func appendRDN(dst []byte, rdn string) []byte {
-	if i := strings.IndexAny(rdn, `+\"`); i >= 0 && strings.Contains(rdn[i:], "+") {
-		avas := splitAVAs(rdn)
-		if len(avas) > 1 {
-			normal := make([]string, len(avas))
-			for i, ava := range avas {
-				normal[i] = string(appendAVA(nil, ava))
-			}
-			slices.Sort(normal)
-			for i, ava := range normal {
-				if i > 0 {
-					dst = append(dst, avaEnd)
-				}
-				dst = append(dst, ava...)
-			}
-			return dst
-		}
+	if strings.IndexByte(rdn, '+') >= 0 {
+		return appendAVAs(dst, rdn, appendAVA)
 	}
 	return appendAVA(dst, rdn)
+}
+
+// appendAVAs appends the parts of an RDN in an order that doesn't depend on theirs.
+func appendAVAs(dst []byte, rdn string, each func([]byte, string) []byte) []byte {
+	avas := splitAVAs(rdn)
+	normal := make([]string, len(avas))
+	for i, ava := range avas {
+		normal[i] = string(each(nil, ava))
+	}
+	slices.Sort(normal)
+	for i, ava := range normal {
+		if i > 0 {
+			dst = append(dst, avaEnd)
+		}
+		dst = append(dst, ava...)
+	}
+	return dst
 }
 
 func splitAVAs(rdn string) []string {
@@ -149,20 +204,14 @@ func splitAVAs(rdn string) []string {
 }
 
 func appendAVA(dst []byte, ava string) []byte {
-	typ, value, ok := strings.Cut(ava, "=")
-	if !ok {
-		return appendFolded(dst, strings.Trim(ava, " "))
+	value := ava
+	if i := strings.IndexByte(ava, '='); i >= 0 {
+		value = ava[i+1:]
 	}
-	typ = strings.Trim(typ, " ")
-	if len(typ) > 4 && strings.EqualFold(typ[:4], "oid.") {
-		typ = typ[4:]
+	if hasEscapes(value) {
+		value = unescape(value)
 	}
-	dst = appendFolded(dst, typ)
-	dst = append(dst, '=')
-	if !strings.ContainsAny(value, `\"`) {
-		return appendFolded(dst, strings.Trim(value, " "))
-	}
-	return appendFolded(dst, unescape(value))
+	return appendCoarse(append(dst, avaStart), value)
 }
 
 // unescape resolves the escapes and quotes of RFC 4514 (and of RFC 2253, section 4)
@@ -212,39 +261,91 @@ func hexValue(c byte) byte {
 	return c - 'a' + 10
 }
 
-// appendFolded appends s in lower case, each run of spaces as one. As insignificant
-// as inner runs are those at the ends of a value (RFC 4518, section 2.6.1).
-func appendFolded(dst []byte, s string) []byte {
-	start := len(dst)
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c == ' ':
-			if len(dst) > start && dst[len(dst)-1] != ' ' {
-				dst = append(dst, ' ')
-			}
-			i++
-		case 'A' <= c && c <= 'Z':
-			dst = append(dst, c+'a'-'A')
-			i++
-		case c < escapeFloor:
-			dst = append(dst, escape, c+escapeFloor)
-			i++
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-			i++
-		default:
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 { // no UTF-8: byte by byte
-				dst = append(dst, c)
-			} else {
-				dst = utf8.AppendRune(dst, unicode.ToLower(r))
-			}
-			i += size
+// dropped is in plain for the bytes that appendCoarse leaves out.
+const dropped = 1
+
+// plain maps the bytes that appendCoarse takes one by one to what they become, and the
+// others to zero.
+var plain = func() (t [256]byte) {
+	for c := range t[:utf8.RuneSelf] {
+		if t[c] = byte(unicode.ToLower(rune(c))); c <= ' ' || c == '-' || c == 0x7f {
+			t[c] = dropped
 		}
 	}
-	if len(dst) > start && dst[len(dst)-1] == ' ' {
-		dst = dst[:len(dst)-1]
+	return t
+}()
+
+// appendCoarse appends what every matching rule looks at in the value.
+func appendCoarse(dst []byte, s string) []byte {
+	start := len(dst)
+	for i := range len(s) {
+		switch c := plain[s[i]]; c {
+		default:
+			dst = append(dst, c)
+		case dropped:
+		case 0:
+			return appendCoarseText(dst[:start], s)
+		}
+	}
+	if len(dst)-start >= shortestTime && isDigit(dst[start]) {
+		return appendCoarseTime(dst, start, s)
+	}
+	return dst
+}
+
+// appendCoarseText is appendCoarse for text beyond ASCII.
+func appendCoarseText(dst []byte, s string) []byte {
+	text := []byte(s)
+	if utf8.Valid(text) {
+		text = text[:0]
+		for _, r := range norm.NFKD.String(s) {
+			if r = mapRune(r); r >= 0 && !unicode.Is(unicode.M, r) {
+				text = utf8.AppendRune(text, unicode.ToLower(r))
+			}
+		}
+		text = foldFull(text)
+		if ascii(text) {
+			return appendCoarse(dst, string(text))
+		}
+	}
+	for _, b := range text {
+		switch c := plain[b]; c {
+		case dropped:
+		case 0:
+			dst = append(dst, b)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+func ascii(s []byte) bool {
+	for _, c := range s {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// shortestTime is the length of a time without minutes, 2024010100Z.
+const shortestTime = 11
+
+// appendCoarseTime brings what may be a time into one zone. The coarse form of s is in dst
+// from start on.
+func appendCoarseTime(dst []byte, start int, s string) []byte {
+	compact := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c != 0x7f {
+			if c == 'z' {
+				c = 'Z'
+			}
+			compact = append(compact, c)
+		}
+	}
+	if t, ok := appendTime(dst[:start], string(compact)); ok {
+		return t
 	}
 	return dst
 }

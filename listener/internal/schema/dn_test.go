@@ -10,11 +10,15 @@ import (
 
 func TestEqualNamesHaveEqualKeys(t *testing.T) {
 	for _, names := range [][]string{
-		{"uid=a,ou=x,dc=com", "UID=A,OU=X,DC=com", " uid = a , ou=x; dc=com ", "uid=\\61,ou=x,dc=com", `uid="a",ou=x,dc=com`, "OID.uid=a,ou=x,dc=com"},
+		{"uid=a,ou=x,dc=com", "UID=A,OU=X,DC=com", " uid = a , ou=x; dc=com ", "uid=\\61,ou=x,dc=com", `uid="a",ou=x,dc=com`, "OID.uid=a,ou=x,dc=com",
+			"userid=a,ou=x,dc=com", "0.9.2342.19200300.100.1.1=a,ou=x,dc=com"},
 		{"cn=Max  Muster,dc=x", "cn=max muster,dc=x", "CN= Max Muster ,dc=x"},
 		{"cn=a+uid=b,dc=x", "uid=b+cn=a,dc=x", "UID=B + CN=a,dc=x"},
 		{`cn=a\,b,dc=x`, `cn=a\2cb,dc=x`, `cn="a,b",dc=x`},
-		{"cn=Ärger,dc=x", "cn=ärger,dc=x", `cn=\c3\84rger,dc=x`},
+		{"cn=Ärger,dc=x", "cn=ärger,dc=x", `cn=\c3\84rger,dc=x`, "cn=a\u0308rger,dc=x"},
+		{"cn=Straße,dc=x", "cn=STRASSE,dc=x"},
+		{`telephoneNumber=\+49 421-1,dc=x`, `telephoneNumber=\+494211,dc=x`},
+		{"createTimestamp=20240101000000Z,dc=x", `createTimestamp=2024010101\+0100,dc=x`, "createTimestamp=202312311900-0500,dc=x"},
 	} {
 		want := schema.TreeKey(names[0])
 		for _, name := range names[1:] {
@@ -28,7 +32,8 @@ func TestEqualNamesHaveEqualKeys(t *testing.T) {
 func TestDifferentNamesHaveDifferentKeys(t *testing.T) {
 	names := []string{
 		"", "dc=x", "ou=a,dc=x", "ou=b,dc=x", `ou=a\,dc=x`, `ou=a\+b=c,dc=x`, "ou=a+b=c,dc=x", "ou=,dc=x",
-		`ou=\00,dc=x`, `ou=\01,dc=x`, `ou=\03,dc=x`, `ou=a\00dc=x`, "ou=\xff,dc=x", "ou=\xfe,dc=x",
+		"ou=\xff,dc=x", "ou=\xfe,dc=x", "uid=4711,dc=x", "uid=4712,dc=x", "cn=202401010000001Z,dc=x", "reqStart=20240101000000.000001Z,dc=x",
+		"reqStart=20240101000000.000002Z,dc=x", "cn=ab==,dc=x", "cn=abc=,dc=x",
 		"ou=" + strings.Repeat("a", 40000) + ",dc=x", "ou=" + strings.Repeat("a", 40000) + "b,dc=x",
 	}
 	seen := map[string]string{}
@@ -75,6 +80,21 @@ func TestRebase(t *testing.T) {
 	} {
 		if got := schema.Rebase(c.dn, c.from, c.to); got != c.want {
 			t.Errorf("Rebase(%q, %q, %q) = %q, want %q", c.dn, c.from, c.to, got, c.want)
+		}
+	}
+}
+
+func TestParentAndDepth(t *testing.T) {
+	for _, c := range []struct {
+		dn, parent string
+		depth      int
+	}{
+		{"uid=a,ou=p,dc=x", "ou=p,dc=x", 3}, {`uid=a\,b, ou="p,q";dc=x`, `ou="p,q";dc=x`, 3}, {"dc=x", "", 1}, {"", "", 0}, {" ", "", 0},
+		{",", "", 0}, {" , uid=a,, dc=x;", "dc=x;", 2},
+	} {
+		parent, ok := schema.Parent(c.dn)
+		if parent != c.parent || ok != (c.depth > 1) || schema.Depth(c.dn) != c.depth {
+			t.Errorf("%q: parent %q (%v), depth %d, want %q, %d", c.dn, parent, ok, schema.Depth(c.dn), c.parent, c.depth)
 		}
 	}
 }

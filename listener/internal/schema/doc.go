@@ -20,9 +20,9 @@
 //
 // # Names
 //
-// A distinguished name has a tree key: a byte string in which equal names are equal, an
-// entry sorts before its descendants, and the descendants of an entry are exactly the
-// keys that begin with its key. The mirror's DN tree and the per-DN order of calls are
-// built on it. [TreeKey] knows no schema: types and values compare case-insensitively,
-// with inner spaces folded. [Schema.AppendName] goes by the types' names and rules.
+// A distinguished name has a tree key ([TreeKey]): a byte string in which names that are
+// equal by any schema are equal, an entry sorts before its descendants, and the keys of its
+// descendants begin with its own. The mirror's DN tree and the per-DN order of calls are
+// built on it. Names that a schema tells apart may share a key: [Schema.SameName] and
+// [Schema.Below] know. Where names are values, [Schema.AppendName] makes their key.
 package schema

@@ -7,3 +7,6 @@ func BuiltinDefinitions(v Vendor) Definitions {
 	d.Vendor = v
 	return d
 }
+
+// Place returns what tells the place of dn from others.
+func Place(s *Schema, dn string) []byte { return s.appendPlace(nil, dn) }

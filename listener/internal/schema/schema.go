@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Schema is what a directory knows of its attributes. It is immutable and safe for
@@ -11,12 +12,16 @@ type Schema struct {
 	vendor   Vendor
 	fallback bool
 	hash     Hash
+	all      []*AttributeType
 	types    map[string]*AttributeType // by each key
 	classes  map[string]*ObjectClass   // by each key
 	rules    map[string]*Rule          // by each key
 	binary   map[string]bool           // syntaxes whose values need ;binary
 	hasUses  bool                      // the server publishes which rules fit which types
 	uses     map[ruleUse]bool
+
+	namesOnce sync.Once
+	names     string // see namesMeaning
 }
 
 // ruleUse is one entry of matchingRuleUse.
@@ -61,6 +66,7 @@ func Parse(d Definitions) (s *Schema, problems []error) {
 	for i, t := range types {
 		s.linkType(t, &described[i])
 	}
+	s.all = types
 	resolved := map[*AttributeType]bool{}
 	for _, t := range types {
 		s.inherit(t, resolved)
@@ -207,6 +213,9 @@ func (s *Schema) Fallback() bool { return s.fallback }
 // Attribute returns the type with the name or OID, without options; nil if there is
 // none.
 func (s *Schema) Attribute(name string) *AttributeType { return lookup(s.types, name) }
+
+// Attributes returns all types, in the order of the definitions.
+func (s *Schema) Attributes() []*AttributeType { return s.all }
 
 // Class returns the object class with the name or OID; nil if there is none.
 func (s *Schema) Class(name string) *ObjectClass { return lookup(s.classes, name) }

@@ -184,6 +184,21 @@ func (s *Server) Stop() error {
 	return nil
 }
 
+// Crashed tells whether slapd has ended without being told to. It does not count as
+// running any more then.
+func (s *Server) Crashed() bool {
+	if s.proc == nil {
+		return false
+	}
+	select {
+	case <-s.proc.Done():
+		s.proc = nil
+		return true
+	default:
+		return false
+	}
+}
+
 // Kill ends the server with SIGKILL and waits for it.
 func (s *Server) Kill() error {
 	if s.proc == nil {

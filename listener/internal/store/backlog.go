@@ -19,6 +19,9 @@ import (
 // of the one above it, what moves one for the creates right below its old name, and what
 // removes one for all earlier removes.
 func (tx *Tx) Ahead(t *Task, keys []string, tree bool, loaded func(seq uint64) bool) ([]Task, error) {
+	if err := tx.writeWalkRows(); err != nil {
+		return nil, err
+	}
 	a := &ahead{tx: tx, module: t.Module, tree: tree, loaded: loaded, rows: tx.backlog.Cursor(), found: map[uint64]bool{}}
 	if err := a.look(t, keys); err != nil {
 		return nil, err

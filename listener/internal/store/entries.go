@@ -20,17 +20,33 @@ type Record struct {
 	DN   string
 	// Attrs is the content of the provider's PartialAttributeList.
 	Attrs string
+
+	names *listener.AttributeNames // of the schema in force; nil: not known
 }
 
-// View returns the entry without copying it: it is valid as long as the record is.
-func (r *Record) View() (*listener.Entry, error) {
-	return listener.EntryFromBER(r.UUID, r.DN, r.Attrs)
+// NewRecord returns a record for an entry that the provider sent, with the names that its
+// attributes have.
+func (tx *Tx) NewRecord(u listener.UUID, dn, attrs string) *Record {
+	return &Record{UUID: u, DN: dn, Attrs: attrs, names: tx.known.names}
 }
 
-// Entry returns the entry as a copy that outlives the transaction.
+// View returns the entry without copying it: it is valid as long as the record is. It
+// knows the names that the schema has for its attributes.
+func (r *Record) View() (*listener.Entry, error) { return r.entry(r.DN, r.Attrs) }
+
+// Entry returns the entry as a copy that outlives the transaction. It knows the names
+// that the schema has for its attributes.
 func (r *Record) Entry() (*listener.Entry, error) {
 	both := r.DN + r.Attrs
-	return listener.EntryFromBER(r.UUID, both[:len(r.DN)], both[len(r.DN):])
+	return r.entry(both[:len(r.DN)], both[len(r.DN):])
+}
+
+func (r *Record) entry(dn, attrs string) (*listener.Entry, error) {
+	e, err := listener.EntryFromBER(r.UUID, dn, attrs)
+	if err != nil || r.names == nil {
+		return e, err
+	}
+	return e.WithNames(r.names), nil
 }
 
 // Clone returns a copy that outlives the transaction.
@@ -51,11 +67,11 @@ func (tx *Tx) encode(r *Record) []byte {
 	return append(b, r.Attrs...)
 }
 
-func decode(id uint64, raw []byte) (*Record, error) {
+func (tx *Tx) decode(id uint64, raw []byte) (*Record, error) {
 	if len(raw) < recordHead+1 {
 		return nil, damaged("entry", id)
 	}
-	r := &Record{ID: id, Seq: binary.BigEndian.Uint64(raw), UUID: listener.UUID(raw[8:24])}
+	r := &Record{ID: id, Seq: binary.BigEndian.Uint64(raw), UUID: listener.UUID(raw[8:24]), names: tx.known.names}
 	n, size := binary.Uvarint(raw[recordHead:])
 	rest := raw[recordHead+max(size, 0):]
 	if size <= 0 || n > uint64(len(rest)) {
@@ -94,7 +110,7 @@ func (tx *Tx) Get(id uint64) (*Record, error) {
 	if raw == nil {
 		return nil, nil
 	}
-	return decode(id, raw)
+	return tx.decode(id, raw)
 }
 
 func (tx *Tx) key8(id uint64) []byte {
@@ -166,7 +182,7 @@ func (tx *Tx) Version(id, seq uint64) (*Record, error) {
 	if raw == nil {
 		return nil, fmt.Errorf("%w: version %d of entry %d is missing", ErrUnusable, seq, id)
 	}
-	return decode(id, raw)
+	return tx.decode(id, raw)
 }
 
 // treeKey returns the key of an entry in the tree: the name's key and the number.
@@ -183,47 +199,74 @@ func splitTreeKey(k []byte) (name []byte, id uint64) {
 }
 
 // At returns the numbers of the entries that have the name. There is more than one
-// only while a refresh runs, or when the provider's names collide.
-func (tx *Tx) At(name []byte) []uint64 {
+// only while a refresh runs, or when the provider gives a name twice.
+func (tx *Tx) At(dn string) []uint64 {
 	var ids []uint64
-	c := tx.tree.Cursor()
-	for k, _ := c.Seek(append(bytes.Clone(name), 0)); k != nil; k, _ = c.Next() {
-		n, id := splitTreeKey(k)
-		if !bytes.Equal(n, name) {
-			break
+	tx.eachAt(schema.TreeKey(dn), func(id uint64) bool {
+		if tx.is(id, dn, tx.known.schema.SameName) {
+			ids = append(ids, id)
 		}
-		ids = append(ids, id)
-	}
+		return true
+	})
 	return ids
 }
 
+// eachAt calls fn with the entries that have the key of a name until it returns false.
+// Names that the schema tells apart may have one key.
+func (tx *Tx) eachAt(name []byte, fn func(id uint64) bool) {
+	c := tx.tree.Cursor()
+	for k, _ := c.Seek(append(bytes.Clone(name), 0)); k != nil; k, _ = c.Next() {
+		n, id := splitTreeKey(k)
+		if !bytes.Equal(n, name) || !fn(id) {
+			break
+		}
+	}
+}
+
+// is tells whether the entry's name is to dn as asked. A damaged entry is taken to be:
+// who reads it next is told.
+func (tx *Tx) is(id uint64, dn string, asked func(name, dn string) bool) bool {
+	r, err := tx.Get(id)
+	return err != nil || r != nil && asked(r.DN, dn)
+}
+
 // HasBelow tells whether there are entries below the name.
-func (tx *Tx) HasBelow(name []byte) bool {
-	k, _ := tx.tree.Cursor().Seek(append(bytes.Clone(name), 1))
-	return k != nil && bytes.HasPrefix(k, name)
+func (tx *Tx) HasBelow(dn string) bool {
+	ids, _ := tx.Below(dn, nil, 1)
+	return len(ids) > 0
 }
 
 // Below returns the numbers of up to limit entries below the name, parents first,
 // from the position after on (nil: the first), and the position of the last one.
-func (tx *Tx) Below(name, after []byte, limit int) (ids []uint64, last []byte) {
+func (tx *Tx) Below(dn string, after []byte, limit int) (ids []uint64, last []byte) {
+	name := schema.TreeKey(dn)
 	from := append(bytes.Clone(name), 1)
 	if bytes.Compare(after, from) > 0 {
 		from = append(bytes.Clone(after), 0)
 	}
 	c := tx.tree.Cursor()
 	for k, _ := c.Seek(from); k != nil && bytes.HasPrefix(k, name) && len(ids) < limit; k, _ = c.Next() {
-		_, id := splitTreeKey(k)
-		ids = append(ids, id)
-		last = k
+		if _, id := splitTreeKey(k); tx.is(id, dn, tx.known.schema.Below) {
+			ids = append(ids, id)
+			last = k
+		}
 	}
 	return ids, bytes.Clone(last)
 }
 
-// AfterSubtree returns the position behind the last entry at and below the name.
-func AfterSubtree(name []byte) []byte {
-	pos := bytes.Clone(name)
-	pos[len(pos)-1]++ // all these keys begin with name, which ends in a zero byte
-	return pos
+// AfterSubtree returns the position behind the last entry at and below the name. False if
+// others are among them, whose names the schema tells apart.
+func (tx *Tx) AfterSubtree(dn string) (pos []byte, ok bool) {
+	name, ok := schema.TreeKey(dn), true
+	tx.eachAt(name, func(id uint64) bool {
+		ok = tx.is(id, dn, tx.known.schema.SameName)
+		return ok
+	})
+	if !ok || len(name) == 0 {
+		return nil, false
+	}
+	name[len(name)-1]++ // all these keys begin with name, which ends in a zero byte
+	return name, true
 }
 
 // Walk calls fn with the entries in tree order, parents first, from the position

@@ -14,7 +14,7 @@ import (
 // what it has written, within bounds. So most of the work is done while entries arrive,
 // and no page is written more than a few times.
 const (
-	fillLeast = 2 << 20
+	fillLeast = 6 << 20
 	fillMost  = 32 << 20
 	fillBatch = 1 << 20 // written by one transaction
 )
@@ -48,6 +48,7 @@ const uuidRowSize = 16 + 8 + 16
 // members.
 func (s *Store) StartFill() (*Fill, error) {
 	err := s.Update(func(tx *Tx) error {
+		tx.Commits("begin-fill")
 		tx.size++
 		tx.counters.ID, tx.counters.Entries = 0, 0
 		tx.countersDirty = true
@@ -87,18 +88,21 @@ func (f *Fill) Full() bool {
 // one stays.
 func (f *Fill) Write() error {
 	f.written += len(f.keys) + uuidRowSize*len(f.uuids)
+	sorted := make(chan struct{})
+	go func() { // while the names are written
+		defer close(sorted)
+		f.sortUUIDs()
+	}()
 	slices.SortFunc(f.names, func(a, b nameRow) int {
 		return bytes.Compare(f.keys[a.begin:a.end], f.keys[b.begin:b.end])
 	})
 	err := f.inBatches(len(f.names), func(tx *Tx, i int) error {
 		return tx.put(tx.tree, f.keys[f.names[i].begin:f.names[i].end], nil)
 	})
+	<-sorted
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(f.uuids, func(a, b uuidRow) int {
-		return cmp.Or(bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.id, b.id))
-	})
 	err = f.inBatches(len(f.uuids), func(tx *Tx, i int) error {
 		row := &f.uuids[i]
 		if earlier, ok := tx.LookupID(row.uuid); ok {
@@ -114,6 +118,17 @@ func (f *Fill) Write() error {
 	return err
 }
 
+// sortUUIDs sorts by UUID and number.
+func (f *Fill) sortUUIDs() {
+	slices.SortFunc(f.uuids, func(a, b uuidRow) int {
+		x, y := binary.BigEndian.Uint64(a.uuid[:]), binary.BigEndian.Uint64(b.uuid[:])
+		if x != y { // nearly always
+			return cmp.Compare(x, y)
+		}
+		return cmp.Or(bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.id, b.id))
+	})
+}
+
 // Finish writes what is left. The mirror is an ordinary one then.
 func (f *Fill) Finish() error {
 	err := f.Write()
@@ -124,6 +139,8 @@ func (f *Fill) Finish() error {
 func (f *Fill) inBatches(n int, do func(tx *Tx, i int) error) error {
 	for i := 0; i < n; {
 		err := f.store.Update(func(tx *Tx) error {
+			tx.Commits("index")
+			tx.tree.FillPercent, tx.uuids.FillPercent = 0.9, 0.9 // keys come sorted
 			for ; i < n && tx.Size() < fillBatch; i++ {
 				if err := do(tx, i); err != nil {
 					return err

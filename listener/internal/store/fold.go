@@ -92,9 +92,9 @@ func (tx *Tx) unattempted(f *Folding, id uint64) (queue []Task, err error) {
 		case InBacklog:
 			attempted = t.Seq <= f.Walked || f.Held != nil && f.Held(t.Seq) != NotHeld
 		case InParked:
-			// Behind a failed one of the entry nothing was called.
+			// Behind a failed one of the entry nothing was called in that run.
 			failure := tx.failures.Get(outboxKey(&tx.key, f.Module, t.Seq)) != nil
-			attempted = failure || !failed
+			attempted = failure || !failed || t.Attempted
 			failed = failed || failure
 		}
 		if attempted {

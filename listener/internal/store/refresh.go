@@ -26,7 +26,7 @@ func (tx *Tx) Hold(r *Record) error {
 	if err := tx.put(tx.heldUUIDs, r.UUID[:], key); err != nil {
 		return err
 	}
-	if err := tx.put(tx.heldNames, schema.TreeKey(r.DN), key); err != nil {
+	if err := tx.put(tx.heldNames, heldName(r.DN, n), nil); err != nil {
 		return err
 	}
 	return tx.put(tx.held, key, tx.encode(r))
@@ -38,14 +38,32 @@ func (tx *Tx) Held(n uint64) (*Record, error) {
 	if raw == nil {
 		return nil, nil
 	}
-	return decode(0, raw)
+	return tx.decode(0, raw)
 }
 
 // HeldUUID returns the number of the held entry with the UUID, 0 if there is none.
 func (tx *Tx) HeldUUID(u listener.UUID) uint64 { return number(tx.heldUUIDs.Get(u[:])) }
 
 // HeldName returns the number of the held entry with the name, 0 if there is none.
-func (tx *Tx) HeldName(name []byte) uint64 { return number(tx.heldNames.Get(name)) }
+func (tx *Tx) HeldName(dn string) (n uint64) {
+	name := schema.TreeKey(dn)
+	c := tx.heldNames.Cursor()
+	for k, _ := c.Seek(name); k != nil && len(k) >= 8; k, _ = c.Next() {
+		held, number := splitTreeKey(k)
+		if !bytes.Equal(held, name) {
+			break
+		}
+		if r, err := tx.Held(number); err != nil || r != nil && tx.known.schema.SameName(r.DN, dn) {
+			n = number
+		}
+	}
+	return n
+}
+
+// heldName returns the key of a held entry by its name.
+func heldName(dn string, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(schema.TreeKey(dn), n)
+}
 
 func number(raw []byte) uint64 {
 	if len(raw) != 8 {
@@ -75,10 +93,8 @@ func (tx *Tx) Unhold(u listener.UUID) error {
 		return err
 	}
 	if r != nil {
-		if name := schema.TreeKey(r.DN); tx.HeldName(name) == n {
-			if err := tx.del(tx.heldNames, name); err != nil {
-				return err
-			}
+		if err := tx.del(tx.heldNames, heldName(r.DN, n)); err != nil {
+			return err
 		}
 	}
 	if err := tx.del(tx.heldUUIDs, u[:]); err != nil {

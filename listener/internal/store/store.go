@@ -21,16 +21,22 @@
 //	versions  id, seq                  a superseded record that a task still refers to
 //	held      n                        an entry that waits for the end of the refresh
 //	heldUUIDs sync UUID                n
-//	heldNames tree key                 n
+//	heldNames tree key, n              (nothing)
 //	fetches   sync UUID                (nothing): an entry that came with a subtree yet to be read
 //	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
+//	schema    "definitions"            the provider's schema (JSON)
+//	retired   module                   (nothing): what is kept under this number is to be removed
 //
 // id numbers the entries in order of arrival: sequential keys keep bbolt fast, and
 // sets of entries are bitmaps. Numbers are big-endian. seq numbers the changes; the
 // seq of the change that wrote a record names this version of the entry. A task
 // refers to its old and new entry by version, so that one change costs one copy of
 // the entry however many modules are told of it, and a walk costs none.
+//
+// Keys of names do not depend on the schema (schema.TreeKey), so they stay what they are
+// when it changes. Names that it tells apart may share a key; a transaction looks at the
+// entries' names then.
 //
 // # Concurrency
 //
@@ -45,10 +51,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/listenerd/listenerd/listener/internal/fault"
 )
 
 // FileName is the name of the database inside the state directory.
@@ -56,7 +65,7 @@ const FileName = "listenerd.db"
 
 // formatVersion is written into every new file. A file of another version is
 // refused.
-const formatVersion = 1
+const formatVersion = 2
 
 // initialMmap is the address space reserved for the file, so that the writer need
 // not remap while transactions are open. It costs no memory.
@@ -73,6 +82,8 @@ var ErrUnusable = errors.New("state file is unusable")
 type Store struct {
 	db    *bbolt.DB
 	slabs slabs // memory of the running Update
+
+	known atomic.Pointer[knowledge] // of the schema that is stored, else of the built-in one
 }
 
 var (
@@ -97,11 +108,13 @@ var (
 	bucketFailures  = []byte("failures")
 	bucketDue       = []byte("due")
 	bucketMarks     = []byte("marks")
+	bucketSchema    = []byte("schema")
+	bucketRetired   = []byte("retired")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
 		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
-		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules, bucketSchema, bucketRetired,
 	}
 )
 
@@ -127,7 +140,10 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to start with an empty mirror", ErrUnusable, path, err)
 	}
 	s := &Store{db: db}
-	if err := s.prepare(path); err != nil {
+	if err = s.prepare(path); err == nil {
+		err = s.loadSchema()
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
@@ -166,17 +182,22 @@ func (s *Store) prepare(path string) error {
 	if err != nil || complete && !fresh {
 		return err
 	}
+	var edge fault.Edge
+	edge.Commits("format")
 	err = s.db.Update(func(b *bbolt.Tx) error {
 		for _, name := range allBuckets { // an older file lacks those that came later
 			if _, err := b.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
-		return b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		err := b.Bucket(bucketMeta).Put([]byte("format"), []byte(strconv.Itoa(formatVersion)))
+		edge.Before()
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare state file: %w", err)
 	}
+	edge.After()
 	return nil
 }
 
@@ -199,7 +220,7 @@ func (s *Store) Check() error {
 		if first != nil {
 			return first
 		}
-		return newTx(b).checkTasks()
+		return newTx(b, s.known.Load()).checkTasks()
 	})
 }
 
@@ -210,9 +231,10 @@ var errUnchanged = errors.New("nothing written")
 // nothing of it is kept. Updates run one at a time. One that writes nothing costs
 // no disk access.
 func (s *Store) Update(fn func(*Tx) error) error {
+	var tx *Tx
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
-		tx := newTx(b)
+		tx = newTx(b, s.known.Load())
 		tx.slabs = &s.slabs
 		if err := fn(tx); err != nil {
 			return err
@@ -220,10 +242,19 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		if tx.size == 0 {
 			return errUnchanged
 		}
-		return tx.finish()
+		err := tx.finish()
+		tx.edge.Before()
+		return err
 	})
-	if err != nil && !errors.Is(err, errUnchanged) {
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
 		return fmt.Errorf("state file: %w", err)
+	}
+	tx.edge.After()
+	if tx.learnt != nil {
+		s.known.Store(tx.learnt)
 	}
 	return nil
 }
@@ -231,7 +262,7 @@ func (s *Store) Update(fn func(*Tx) error) error {
 // View runs fn in a read transaction. Records and bytes that it reads are valid
 // until fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b)) })
+	return s.db.View(func(b *bbolt.Tx) error { return fn(newTx(b, s.known.Load())) })
 }
 
 // slabs hands out memory that lives until the end of an Update: bbolt keeps the

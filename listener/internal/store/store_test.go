@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/listenerd/listenerd/listener"
-	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
@@ -110,7 +109,7 @@ func TestForeignFileIsRefusedAndKept(t *testing.T) {
 func TestOtherFormatVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	store.SetFormat(t, s, "2")
+	store.SetFormat(t, s, "1")
 	_ = s.Close()
 	if _, err := store.Open(dir); !errors.Is(err, store.ErrUnusable) {
 		t.Errorf("error %v, want ErrUnusable", err)
@@ -156,12 +155,12 @@ func TestTreeOrder(t *testing.T) {
 		_ = tx.WalkBack(middle, func(_ []byte, id uint64) (bool, error) { back = append(back, id); return true, nil })
 		assertIDs(t, "forward from the middle", forward, 1, 5, 3)
 		assertIDs(t, "back from the middle", back, 4)
-		below, last := tx.Below(schema.TreeKey("ou=p,dc=x"), nil, 1)
+		below, last := tx.Below("ou=p,dc=x", nil, 1)
 		assertIDs(t, "below, first", below, 1)
-		below, _ = tx.Below(schema.TreeKey("ou=p,dc=x"), last, 10)
+		below, _ = tx.Below("ou=p,dc=x", last, 10)
 		assertIDs(t, "below, rest", below, 5)
-		assertIDs(t, "at", tx.At(schema.TreeKey("OU=P, dc=x")), 2)
-		if tx.HasBelow(schema.TreeKey("ou=pp,dc=x")) || !tx.HasBelow(schema.TreeKey("dc=x")) {
+		assertIDs(t, "at", tx.At("OU=P, dc=x"), 2)
+		if tx.HasBelow("ou=pp,dc=x") || !tx.HasBelow("dc=x") {
 			t.Error("HasBelow is wrong")
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -23,6 +24,9 @@ type Task struct {
 
 	// Place is where the task is.
 	Place Place
+	// Attempted is set for a parked task that waits for a failed one, and whose own call
+	// may have been made before that in an earlier run.
+	Attempted bool
 }
 
 // Place is where a task is kept.
@@ -45,39 +49,69 @@ var (
 
 const taskSize = 1 + 1 + 8 + 8 + 8
 
+// attempted is set in the octet of the cause.
+const attempted = 0x80
+
 // AddTask puts a task into the outbox, or the backlog if it does not tell of a live
 // change.
 func (tx *Tx) AddTask(t Task) error {
-	b := appendTask(tx.slabs.alloc(taskSize + 24)[:0], &t)
-	bucket := tx.outbox
-	if t.Cause != listener.CauseLive {
-		bucket = tx.backlog
-		keys, err := tx.Keys(&t)
-		if err != nil {
-			return err
-		}
-		if t.Kind == listener.KindCreate {
-			keys = keys[1:] // by its entry it is found among the pending ones
-			if above, ok := schema.ParentKey([]byte(keys[0])); ok {
-				keys = append(keys, below(string(above)))
-			}
-		}
-		for _, key := range keys {
-			hash := hashKey(key)
-			b = binary.BigEndian.AppendUint64(b, hash)
-			if err := tx.put(tx.walkKeys, blockKey(&tx.key, t.Module, hash, t.Seq), nil); err != nil {
-				return err
-			}
+	if t.Cause == listener.CauseLive {
+		return tx.addTask(&t, tx.outbox, appendTask(tx.slabs.alloc(taskSize)[:0], &t))
+	}
+	keys, err := tx.Keys(&t)
+	if err != nil {
+		return err
+	}
+	return tx.addToBacklog(&t, keys)
+}
+
+// AddWalkTask is AddTask for a create or remove of an entry that a walk came to at pos.
+func (tx *Tx) AddWalkTask(t Task, r *Record, pos []byte) error {
+	name, _ := splitTreeKey(pos)
+	return tx.addToBacklog(&t, []string{string(r.UUID[:]), string(name)})
+}
+
+func (tx *Tx) addToBacklog(t *Task, keys []string) error {
+	if t.Kind == listener.KindCreate {
+		keys = keys[1:] // by its entry it is found among the pending ones
+		if above, ok := schema.ParentKey([]byte(keys[0])); ok {
+			keys = append(keys, below(string(above)))
 		}
 	}
-	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), b); err != nil {
+	b := appendTask(tx.slabs.alloc(taskSize + 8*len(keys))[:0], t)
+	for _, key := range keys {
+		hash := hashKey(key)
+		b = binary.BigEndian.AppendUint64(b, hash)
+		tx.walkRows = append(tx.walkRows, [20]byte(blockKey(&tx.key, t.Module, hash, t.Seq)))
+	}
+	return tx.addTask(t, tx.backlog, b)
+}
+
+func (tx *Tx) addTask(t *Task, bucket *bbolt.Bucket, row []byte) error {
+	if err := tx.put(bucket, outboxKey(&tx.key, t.Module, t.Seq), row); err != nil {
 		return err
 	}
 	return tx.put(tx.pending, pendingKey(&tx.key, t.ID, t.Module, t.Seq), nil)
 }
 
+// writeWalkRows writes the rows of the index that were collected, in order: each would go
+// to a place of its own among those before it.
+func (tx *Tx) writeWalkRows() error {
+	slices.SortFunc(tx.walkRows, func(a, b [20]byte) int { return bytes.Compare(a[:], b[:]) })
+	for i := range tx.walkRows {
+		if err := tx.put(tx.walkKeys, tx.walkRows[i][:], nil); err != nil {
+			return err
+		}
+	}
+	tx.walkRows = nil
+	return nil
+}
+
 // takeOut removes the row of a task that is not parked.
 func (tx *Tx) takeOut(t *Task) error {
+	if err := tx.writeWalkRows(); err != nil {
+		return err
+	}
 	if t.Place == InOutbox {
 		return tx.del(tx.outbox, outboxKey(&tx.key, t.Module, t.Seq))
 	}
@@ -92,7 +126,11 @@ func (tx *Tx) takeOut(t *Task) error {
 }
 
 func appendTask(b []byte, t *Task) []byte {
-	b = append(b, byte(indexOf(kinds, t.Kind)), byte(indexOf(causes, t.Cause)))
+	cause := byte(indexOf(causes, t.Cause))
+	if t.Attempted {
+		cause |= attempted
+	}
+	b = append(b, byte(indexOf(kinds, t.Kind)), cause)
 	b = binary.BigEndian.AppendUint64(b, t.ID)
 	b = binary.BigEndian.AppendUint64(b, t.Old)
 	return binary.BigEndian.AppendUint64(b, t.New)
@@ -100,10 +138,10 @@ func appendTask(b []byte, t *Task) []byte {
 
 func decodeTask(module uint32, seq uint64, v []byte) (Task, error) {
 	t := Task{Module: module, Seq: seq}
-	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]) >= len(causes) {
+	if len(v) < taskSize || int(v[0]) >= len(kinds) || int(v[1]&^attempted) >= len(causes) {
 		return t, damaged("task", seq)
 	}
-	t.Kind, t.Cause = kinds[v[0]], causes[v[1]]
+	t.Kind, t.Cause, t.Attempted = kinds[v[0]], causes[v[1]&^attempted], v[1]&attempted != 0
 	t.ID, t.Old, t.New = binary.BigEndian.Uint64(v[2:]), binary.BigEndian.Uint64(v[10:]), binary.BigEndian.Uint64(v[18:])
 	return t, nil
 }
@@ -221,7 +259,12 @@ func (tx *Tx) HasTasks(id uint64) bool {
 
 // IsMember tells whether the module was told of the entry.
 func (tx *Tx) IsMember(module uint32, id uint64) bool {
-	return tx.members.Get(memberKey(&tx.key, module, id)) != nil
+	if tx.member == nil { // one for all: Bucket.Get makes one each time
+		tx.member = tx.members.Cursor()
+	}
+	key := memberKey(&tx.key, module, id)
+	found, _ := tx.member.Seek(key)
+	return bytes.Equal(found, key)
 }
 
 // SetMember notes whether the module has been told of the entry.

@@ -7,22 +7,32 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/listenerd/listenerd/listener/internal/fault"
 )
 
 // Tx is a transaction: the operations of an Update, or the reading half of them in
 // a View. It is not safe for concurrent use.
 type Tx struct {
+	edge  fault.Edge // first: at the end of a struct it would take memory
 	b     *bbolt.Tx
 	slabs *slabs
 	size  int // bytes written so far, about
 
+	known  *knowledge // of the schema in force
+	learnt *knowledge // in force from the commit on; nil: the same
+
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
 	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
-	backlog, walkKeys, parked, blocks, failures, due, marks                          *bbolt.Bucket
+	definitions                                                                      *bbolt.Bucket
+	backlog, walkKeys, parked, blocks, failures, due, marks, retired                 *bbolt.Bucket
+
+	member *bbolt.Cursor // of members; nil: none yet
 
 	counters      Counters
 	countersDirty bool
-	key           [32]byte // scratch for keys that bbolt copies or only reads
+	walkRows      [][20]byte // of walkKeys, yet to be written
+	key           [32]byte   // scratch for keys that bbolt copies or only reads
 }
 
 // Counters are the numbers that move with every change.
@@ -32,15 +42,15 @@ type Counters struct {
 	Entries uint64 // in the mirror
 }
 
-func newTx(b *bbolt.Tx) *Tx {
+func newTx(b *bbolt.Tx, known *knowledge) *Tx {
 	tx := &Tx{
-		b: b, meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
+		b: b, known: known, definitions: b.Bucket(bucketSchema), meta: b.Bucket(bucketMeta), entries: b.Bucket(bucketEntries), uuids: b.Bucket(bucketUUIDs),
 		tree: b.Bucket(bucketTree), members: b.Bucket(bucketMembers), outbox: b.Bucket(bucketOutbox),
 		pending: b.Bucket(bucketPending), versions: b.Bucket(bucketVersions), held: b.Bucket(bucketHeld),
 		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
 		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
 		backlog: b.Bucket(bucketBacklog), walkKeys: b.Bucket(bucketWalkKeys), parked: b.Bucket(bucketParked), blocks: b.Bucket(bucketBlocks), failures: b.Bucket(bucketFailures),
-		due: b.Bucket(bucketDue), marks: b.Bucket(bucketMarks),
+		due: b.Bucket(bucketDue), marks: b.Bucket(bucketMarks), retired: b.Bucket(bucketRetired),
 	}
 	tx.entries.FillPercent = 0.95 // keys are appended
 	tx.outbox.FillPercent = 0.95
@@ -55,6 +65,11 @@ func newTx(b *bbolt.Tx) *Tx {
 // bounds, because bbolt holds all of it in memory until the commit.
 func (tx *Tx) Size() int { return tx.size }
 
+// Commits names what the transaction does, for tests that end the daemon before or after
+// its commit; see package fault. A transaction may have several names, and one that
+// writes has at least one.
+func (tx *Tx) Commits(what string) { tx.edge.Commits(what) }
+
 // Counters returns the counters as this transaction sees them.
 func (tx *Tx) Counters() Counters { return tx.counters }
 
@@ -66,6 +81,9 @@ func (tx *Tx) NextSeq() uint64 {
 }
 
 func (tx *Tx) finish() error {
+	if err := tx.writeWalkRows(); err != nil {
+		return err
+	}
 	if !tx.countersDirty {
 		return nil
 	}
