@@ -189,7 +189,7 @@ type testimony struct {
 	UID, PID, Parent, User int
 	Attempt                int
 	Count                  uint64
-	Found, Colour          string
+	Found, Colour, Surname string
 	Config                 witnessConfig
 	State                  []string
 }
@@ -203,7 +203,7 @@ func (h *witnessHandler) PostRun(context.Context) error {
 
 func (h *witnessHandler) Create(ctx context.Context, new *listener.Entry) error {
 	call := listener.CallInfo(ctx)
-	tell := testimony{PID: os.Getpid(), Parent: os.Getppid(), User: os.Getuid(), Config: h.config, Colour: os.Getenv("COLOUR"), Attempt: call.Attempt}
+	tell := testimony{PID: os.Getpid(), Parent: os.Getppid(), User: os.Getuid(), Config: h.config, Colour: os.Getenv("COLOUR"), Attempt: call.Attempt, Surname: new.Get("surname")}
 	var err error
 	if tell.Count, err = h.env.Shared.Incr(ctx, "count", 1); err != nil {
 		return err
@@ -307,7 +307,7 @@ func TestIsolatedModule(t *testing.T) {
 			counted := map[uint64]bool{}
 			for _, tell := range told {
 				counted[tell.Count] = true
-				if tell.Parent != r.process.PID() || tell.PID == tell.Parent || !strings.HasSuffix(tell.Found, "@example.com") || tell.Colour != "red" ||
+				if tell.Parent != r.process.PID() || tell.PID == tell.Parent || !strings.HasSuffix(tell.Found, "@example.com") || tell.Colour != "red" || !strings.HasPrefix(tell.Surname, "Sn of ") ||
 					tell.Config.Secret != moduleSecret || !slices.Equal(tell.Config.Same, []string{"a", "1"}) || len(tell.State) == 0 {
 					t.Errorf("a call told %+v", tell)
 				}
