@@ -181,3 +181,18 @@ func BenchmarkEntryFromBER(b *testing.B) {
 		}
 	}
 }
+
+// BER is what EntryFromBER takes, whatever the lengths.
+func TestBERAndBack(t *testing.T) {
+	for _, n := range []int{0, 1, 0x7b, 0x7c, 0x7d, 0x7e, 0x7f, 0x80, 0xfb, 0xff, 0x100, 0xfffb, 0xffff, 0x10000, 0xffffff, 0x1000000} {
+		e := listener.NewEntry(listener.UUID{1}, "uid=a", listener.Attribute{Name: "cn", Values: []string{strings.Repeat("v", n), "w"}}, listener.Attribute{Name: "empty"})
+		appended := e.AppendBER([]byte("before"))
+		if string(appended) != "before"+e.BER() {
+			t.Errorf("%d: AppendBER is not BER", n)
+		}
+		back, err := listener.EntryFromBER(e.UUID(), e.DN(), e.BER())
+		if err != nil || back.Len() != 2 || back.Attr("cn").Len() != 2 || back.Get("cn") != e.Get("cn") {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}

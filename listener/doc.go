@@ -36,4 +36,8 @@
 // up to [Spec.Parallelism] calls at a time, never two for one entry. The optional
 // steps [Initializer], [Cleaner], [PreRunner] and [PostRunner] run alone: no other
 // call of that module is in flight.
+//
+// With isolation: process the calls are made in as many processes as there would be
+// goroutines. The rules are the same; the handler is opened in each of them, the steps
+// run in the first one, and a process may end in the middle of a call, which is repeated.
 package listener

@@ -438,7 +438,7 @@ func TestLog(t *testing.T) {
 		}
 		messages = append(messages, entry.Level+" "+entry.Msg)
 	}
-	if !slices.Equal(messages, []string{"info connected", "info stopped"}) {
+	if !slices.Equal(messages, []string{"info connected", "info the provider's schema is stored", "info stopped"}) {
 		t.Errorf("logged %q", messages)
 	}
 }

@@ -25,8 +25,8 @@ const decisionTimeout = 30 * time.Second
 
 // number returns the number of a module that runs here.
 func (d *Daemon) number(module string) (uint32, error) {
-	n, ok := d.box.numbers[module]
-	if !ok {
+	n := d.box.number(module)
+	if n == 0 {
 		return 0, fmt.Errorf("%w: no module %q is configured", admin.ErrNotFound, module)
 	}
 	return n, nil
@@ -50,6 +50,7 @@ func (s service) Pause(module string, paused bool) error {
 	if err != nil {
 		return err
 	}
+	defer d.bell.ring()
 	d.log.Info("module paused or resumed", zap.String("module", module), zap.Bool("paused", paused))
 	return d.lanes.SetPaused(module, paused)
 }
@@ -62,7 +63,7 @@ func (s service) Failed(module string) ([]admin.Failed, error) {
 		if module != "" && m.Name != module {
 			continue
 		}
-		found, err := d.find(m.Name, "")
+		found, err := d.find(m.Name, everyFailure)
 		if err != nil {
 			return nil, err
 		}
@@ -86,17 +87,19 @@ type failure struct {
 // findBatch is how many failed calls one transaction looks at.
 const findBatch = 1_000
 
-// find returns the failed calls of a module that a target names: a DN, a UUID or a seq;
-// all without one. There may be none.
-func (d *Daemon) find(module, target string) (found []failure, err error) {
+// find returns the failed calls of a module that are wanted. There may be none.
+func (d *Daemon) find(module string, want func(*admin.Failed) bool) (found []failure, err error) {
 	number, err := d.number(module)
 	if err != nil {
 		return nil, err
 	}
-	want := matcher(target, d.store.Schema())
+	return findFailures(d.store, module, number, want)
+}
+
+func findFailures(s *store.Store, module string, number uint32, want func(*admin.Failed) bool) (found []failure, err error) {
 	for after, more := uint64(0), true; more; {
 		more = false
-		err := d.store.View(func(tx *store.Tx) error {
+		err := s.View(func(tx *store.Tx) error {
 			n := 0
 			return tx.Failures(number, after, func(seq uint64, f *store.Failure) (bool, error) {
 				if n++; n > findBatch {
@@ -118,6 +121,10 @@ func (d *Daemon) find(module, target string) (found []failure, err error) {
 	return found, nil
 }
 
+func everyFailure(*admin.Failed) bool { return true }
+
+// matcher tells the failed calls that a target names: a DN, a UUID or a seq; all without
+// one.
 func matcher(target string, names *schema.Schema) func(*admin.Failed) bool {
 	return func(f *admin.Failed) bool {
 		return target == "" || target == strconv.FormatUint(f.Seq, 10) || strings.EqualFold(target, f.UUID) ||
@@ -157,7 +164,7 @@ func describe(tx *store.Tx, module string, number uint32, seq uint64, f *store.F
 
 // one returns the failed call that a target names.
 func (d *Daemon) one(module, target string) (failure, error) {
-	found, err := d.find(module, target)
+	found, err := d.find(module, matcher(target, d.store.Schema()))
 	switch {
 	case err != nil:
 		return failure{}, err
@@ -224,25 +231,47 @@ func masked(name string, values []string) []string {
 // Retry implements [admin.Control].
 func (s service) Retry(ctx context.Context, module, target string, latest bool) ([]admin.Failed, error) {
 	d := s.d
-	return d.decide(ctx, module, target, "retried", func(tx *store.Tx, t *store.Task, f *store.Failure) (done dispatch.Decision, err error) {
+	found, err := d.targets(module, target)
+	if err != nil {
+		return nil, err
+	}
+	return d.retry(ctx, module, found, target == "", latest)
+}
+
+// retry repeats failed calls now.
+func (d *Daemon) retry(ctx context.Context, module string, found []failure, all, latest bool) ([]admin.Failed, error) {
+	return d.decide(ctx, module, found, all, "retried", func(tx *store.Tx, t *store.Task, f *store.Failure) (done dispatch.Decision, err error) {
 		if f.SetAside() {
 			done.SetAside = 1
 		}
-		if latest {
-			if done.Gone, err = tx.Latest(t); err != nil || done.Gone > 0 {
-				done.Failed = 1
-				return done, err
-			}
+		done.Gone, err = repeat(tx, t, f, latest)
+		if done.Gone > 0 {
+			done.Failed = 1
 		}
-		f.Next, f.NextRun = time.Now(), false
-		return done, tx.SetFailure(t, f)
+		return done, err
 	})
+}
+
+// repeat makes a failed call due now, with latest as one with what waits, and returns how
+// many tasks are gone by that.
+func repeat(tx *store.Tx, t *store.Task, f *store.Failure, latest bool) (gone int, err error) {
+	if latest {
+		if gone, err = tx.Latest(t); err != nil || gone > 0 {
+			return gone, err
+		}
+	}
+	f.Next, f.NextRun = time.Now(), false
+	return 0, tx.SetFailure(t, f)
 }
 
 // Drop implements [admin.Control].
 func (s service) Drop(ctx context.Context, module, target string) ([]admin.Failed, error) {
 	d := s.d
-	return d.decide(ctx, module, target, "dropped", func(tx *store.Tx, t *store.Task, f *store.Failure) (dispatch.Decision, error) {
+	found, err := d.targets(module, target)
+	if err != nil {
+		return nil, err
+	}
+	return d.decide(ctx, module, found, target == "", "dropped", func(tx *store.Tx, t *store.Task, f *store.Failure) (dispatch.Decision, error) {
 		done := dispatch.Decision{Failed: 1}
 		if f.SetAside() {
 			done.SetAside = 1
@@ -256,17 +285,21 @@ func (s service) Drop(ctx context.Context, module, target string) ([]admin.Faile
 // errKeepsPlace is returned for what can't be done to a call that halts its module.
 var errKeepsPlace = errors.New("the module has on_error: stop; set it to set_aside to drop the call, or to fold it")
 
-// decide does something with the failed calls that a target names, each in a transaction.
-func (d *Daemon) decide(ctx context.Context, module, target, what string, do func(*store.Tx, *store.Task, *store.Failure) (dispatch.Decision, error)) ([]admin.Failed, error) {
+// targets returns the failed calls that a target names; there is one at least.
+func (d *Daemon) targets(module, target string) ([]failure, error) {
+	found, err := d.find(module, matcher(target, d.store.Schema()))
+	if err == nil && len(found) == 0 && target != "" {
+		err = fmt.Errorf("%w: module %s has no failed call for %q", admin.ErrNotFound, module, target)
+	}
+	return found, err
+}
+
+// decide does something with failed calls, each in a transaction. With all, those that are
+// being made are left out.
+func (d *Daemon) decide(ctx context.Context, module string, found []failure, all bool, what string, do func(*store.Tx, *store.Task, *store.Failure) (dispatch.Decision, error)) ([]admin.Failed, error) {
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
-	found, err := d.find(module, target)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 && target != "" {
-		return nil, fmt.Errorf("%w: module %s has no failed call for %q", admin.ErrNotFound, module, target)
-	}
+	defer d.bell.ring()
 	done := []admin.Failed{}
 	for i := range found {
 		f := &found[i]
@@ -290,7 +323,7 @@ func (d *Daemon) decide(ctx context.Context, module, target, what string, do fun
 					return err
 				}
 				record, err := tx.Failure(f.task.Module, f.Seq)
-				if gone = t == nil || record == nil; gone || err != nil {
+				if gone = t == nil || record == nil || t.Module != d.box.number(module); gone || err != nil {
 					return err // somebody else was quicker
 				}
 				decision, err = do(tx, t, record)
@@ -299,7 +332,7 @@ func (d *Daemon) decide(ctx context.Context, module, target, what string, do fun
 			return decision, err
 		})
 		switch {
-		case errors.Is(err, dispatch.ErrInFlight) && target == "":
+		case errors.Is(err, dispatch.ErrInFlight) && all:
 			continue
 		case err != nil:
 			return done, err

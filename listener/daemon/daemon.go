@@ -89,7 +89,12 @@ type Daemon struct {
 	lanes    *dispatch.Dispatcher
 	box      *outbox
 	shared   *shared.Store
-	orphans  []string
+	cleans   map[string]bool // modules that have a Cleaner
+	wake     chan struct{}   // there may be something to do for keepHouse
+	bell     bell            // rings when something has become durable
+	consumer *syncrepl.Consumer
+
+	orphanMu sync.Mutex
 	orphaned map[string]*orphan // by name
 
 	pools map[string]*worker.Pool // of modules with isolation: process, by name
@@ -109,7 +114,7 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	if err := checkWorker(o, c); err != nil {
 		return nil, err
 	}
-	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, pools: map[string]*worker.Pool{}}
+	d := &Daemon{opts: o, config: c, log: o.Log, started: time.Now(), orphaned: map[string]*orphan{}, wake: make(chan struct{}, 1), pools: map[string]*worker.Pool{}}
 	if d.log == nil {
 		if d.log, err = newLogger(c.Log); err != nil {
 			return nil, err
@@ -121,6 +126,9 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 	return d, nil
 }
 
+// noFile stands in messages for the name of a configuration that is in no file.
+const noFile = "configuration"
+
 func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 	checkFilter := func(text string) error {
 		_, err := filter.Compile(text, nil)
@@ -130,7 +138,7 @@ func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 		return config.Load(o.ConfigFile, modules, checkFilter)
 	}
 	if o.ConfigFile == "" {
-		o.ConfigFile = "configuration"
+		o.ConfigFile = noFile
 	}
 	return config.Parse(o.Config, o.ConfigFile, modules, checkFilter)
 }
@@ -150,6 +158,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.consumer = consumer
 	d.heldRefresh = &heldRefresh{log: d.log, renew: consumer.Renew}
 	defer d.heldRefresh.stop()
 	if err := d.newRouter(); err != nil {
@@ -164,6 +173,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	places, err := d.open(ctx, pool)
 	defer func() { err = errors.Join(err, closeAll(places)) }()
 	if err != nil {
+		return err
+	}
+	if err := d.takeHandlers(places); err != nil {
 		return err
 	}
 	if err := d.newDispatcher(places); err != nil {
@@ -199,6 +211,7 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 		stopFollowing(dispatchErr)
 	})
 	running.Go(func() { d.reportProgress(dispatching) })
+	running.Go(func() { d.keepHouse(dispatching) })
 	running.Go(func() { d.sink.renewWhenDue(dispatching, consumer.Renew) })
 	var schemaErr error
 	running.Go(func() {
@@ -329,7 +342,7 @@ func (d *Daemon) newRouter() error {
 		if err != nil {
 			return err
 		}
-		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes})
+		d.routed = append(d.routed, &route.Module{Name: m.Name, Filter: f, Attributes: m.Spec.Attributes, Known: m.Known})
 	}
 	orphans, err := d.findOrphans()
 	if err != nil {
@@ -345,6 +358,9 @@ func (d *Daemon) newRouter() error {
 		},
 		Room: func(ctx context.Context) error { return d.lanes.Room(ctx) },
 	})
+	if err == nil {
+		d.checkFilters()
+	}
 	return err
 }
 
@@ -369,9 +385,9 @@ func (d *Daemon) findOrphans() (modules []*route.Module, err error) {
 			if err != nil {
 				return fmt.Errorf("module %s, which is no longer in the configuration: %w", name, err)
 			}
-			modules = append(modules, &route.Module{Name: name, Filter: f, Attributes: state.Attributes})
-			d.orphans = append(d.orphans, name)
-			d.orphaned[name] = &orphan{number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
+			m := &route.Module{Name: name, Filter: f, Attributes: state.Attributes}
+			modules = append(modules, m)
+			d.orphaned[name] = &orphan{module: m, number: state.Number, attrs: state.Attributes, queued: tx.CountTasks(state.Number)}
 			d.log.Warn("a module is no longer in the configuration; its state and the calls it is owed are kept", zap.String("module", name))
 		}
 		return nil
@@ -403,7 +419,7 @@ func (d *Daemon) newDispatcher(places []place) error {
 			}
 			modules = append(modules, dispatch.Module{
 				Name: m.Name, Spec: m.Spec, Workers: workers(m.Spec), Executor: places[i].executor, Log: d.log.Named(m.Name),
-				Steps:  dispatch.Steps{Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
+				Steps:  dispatch.Steps{Resync: dispatch.Resync(state.Resync), Initialized: state.Initialized, PostRunOwed: state.PostRunOwed},
 				Queued: tx.CountTasks(state.Number), Failed: failed, SetAside: setAside, Handed: tx.Mark(state.Number), Paused: state.Paused,
 				Settings: d.settings(&m),
 			})
@@ -414,7 +430,7 @@ func (d *Daemon) newDispatcher(places []place) error {
 		return err
 	}
 	d.box = box
-	d.lanes = dispatch.New(dispatch.Config{Outbox: box, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
+	d.lanes = dispatch.New(dispatch.Config{Outbox: ringing{box, &d.bell}, ShutdownTimeout: d.config.ShutdownTimeout, Seq: seq, Log: d.log}, modules)
 	return nil
 }
 

@@ -58,6 +58,8 @@ func TestExplain(t *testing.T) {
 		"the filter is undefined: the entry is none of the module's")
 	hasAll(t, "more that it lacks", s.printed("explain", "people2", ada), "(noSuchType=a): the directory has no attribute type nosuchtype", "(uidNumber=x): the value does not fit integerMatch")
 
+	hasAll(t, "the log", r.output(), `"module":"people","part":"(mail>=a)","reason":"the type has no rule for ordering"`, `"part":"(noSuchType=a)"`, `"part":"(uidNumber=x)"`)
+
 	d.modify(bob, []string{"sn", "Waits"})
 	r.until("bob's change waits", func() bool { return r.module("bad").Queued == 2 })
 	e = s.explained("bad", bob)

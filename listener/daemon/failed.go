@@ -186,7 +186,11 @@ counts as known. A remove is forgotten. The log tells what was dropped.`,
 				return err
 			}
 			if !yes {
-				if err := confirm(cmd, args[0], target); err != nil {
+				what := target
+				if all {
+					what = "all failed calls"
+				}
+				if err := confirm(cmd, "drop", what+" of "+args[0]); err != nil {
 					return err
 				}
 			}
@@ -203,15 +207,12 @@ counts as known. A remove is forgotten. The log tells what was dropped.`,
 }
 
 // confirm asks on a terminal; elsewhere nobody can answer.
-func confirm(cmd *cobra.Command, module, target string) error {
+func confirm(cmd *cobra.Command, command, what string) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return fmt.Errorf("%w: without a terminal drop wants --yes", errUsage)
+		return fmt.Errorf("%w: without a terminal %s wants --yes", errUsage, command)
 	}
-	if target == "" {
-		target = "all failed calls"
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Drop %s of %s for good? [y/N] ", target, module)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Drop %s for good? [y/N] ", what)
 	line, _ := bufio.NewReader(in).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
 		return errNotConfirmed

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/slapdtest"
 	"github.com/listenerd/listenerd/modules/event"
 )
@@ -174,6 +175,66 @@ var faultScenarios = []faultScenario{
 		after:  (*faulty).released,
 	},
 	{
+		name:   "Resynced",
+		points: []string{"want-resync", "resync", "purge", "step 4", "walk"},
+		follow: []follower{{name: "cleaned", filter: narrowFilter, module: "cleaner"}},
+		before: func(c *faulty) { c.site.mustOnce() },
+		during: func(c *faulty) {
+			r := c.follows()
+			c.command("resync", "cleaned")
+			c.ends(r)
+		},
+		check: (*faulty).cleaned,
+	},
+	{
+		name:   "ResyncedWithoutDaemon",
+		points: []string{"modules", "resync-now-cleans", "purge", "acknowledge"},
+		follow: []follower{{name: "cleaned", filter: narrowFilter, module: "cleaner"}},
+		before: func(c *faulty) {
+			c.site.mustOnce()
+			c.site.printed("resync", "cleaned")
+		},
+		during: func(c *faulty) { c.once() },
+		check:  (*faulty).cleaned,
+	},
+	{
+		name:   "ToldAgain",
+		points: []string{"want-subtree", "decide-offline"},
+		follow: []follower{stubborn("permanent", "permanent")},
+		before: func(c *faulty) { c.site.once() },
+		during: func(c *faulty) { c.command("resync", "permanent", "--dn", inside) },
+		after: func(c *faulty) {
+			c.site.write("healed", "")
+			c.site.printed("resync", "permanent", "--dn", inside)
+		},
+	},
+	{
+		name:   "Forgotten",
+		points: []string{"forget", "purge"},
+		follow: []follower{{name: "stays", filter: narrowFilter}, {name: "goes", filter: narrowFilter}},
+		before: func(c *faulty) {
+			c.site.mustOnce()
+			c.site.follow = c.site.follow[:1]
+			c.configure()
+		},
+		during: func(c *faulty) { c.command("forget", "goes", "--yes") },
+	},
+	{
+		name:    "SchemaChanges",
+		points:  []string{"schema", "walk", "walk 2", "walk 3", "acknowledge"},
+		options: []slapdtest.Option{configDatabase()},
+		follow:  []follower{{name: "gains", filter: "(&(objectClass=badged)(!(medal=none)))"}, {name: "loses", filter: "(&(objectClass=badged)(!(ribbon=none)))"}},
+		before: func(c *faulty) {
+			const ribbon = "( 1.3.6.1.4.1.99999.1.3 NAME 'ribbon' %s SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
+			schema := addBadges(c.t, c.slapd, c.d, inside)
+			schema.addLine("ribbon", "olcAttributeTypes", fmt.Sprintf(ribbon, "EQUALITY caseIgnoreMatch"))
+			c.site.mustOnce()
+			schema.addLine("medal", "olcAttributeTypes", "( 1.3.6.1.4.1.99999.1.4 NAME 'medal' SUP badge )")
+			schema.changeType("ribbon", fmt.Sprintf(ribbon, ""))
+		},
+		during: func(c *faulty) { c.once() },
+	},
+	{
 		name:   "Restored",
 		points: []string{"reset"},
 		before: func(c *faulty) {
@@ -204,6 +265,7 @@ type faultScenario struct {
 	before  func(*faulty)
 	during  func(*faulty) // a program dies in it
 	after   func(*faulty) // before all is delivered and checked
+	check   func(*faulty) // default: that calls are repeated as they may be, and checkCrashes
 }
 
 // stubborn is a follower that fails for bob until a file is there. Its journal has the
@@ -345,7 +407,33 @@ func (scene *faultScenario) try(t *testing.T, program, fault string) {
 		scene.after(c)
 	}
 	s.mustOnce()
+	if scene.check != nil {
+		scene.check(c)
+		return
+	}
 	checkCrashes(t, s, c.d, crashes, true)
+}
+
+// cleaned checks that modules know what there is, told since clean was called last, if it
+// was.
+func (c *faulty) cleaned() {
+	for _, f := range c.site.follow {
+		docs, last := c.site.journal(f.name), 0
+		for i, d := range docs {
+			if d.Call == listener.KindClean {
+				last = i
+			}
+		}
+		told := map[uint64]bool{}
+		docs = slices.DeleteFunc(slices.Clone(docs[last:]), func(d event.Document) bool {
+			again := told[d.Seq]
+			told[d.Seq] = d.UUID != ""
+			return again
+		})
+		r := f.replay(docs)
+		r.compare(c.d)
+		report(c.t, r.problems)
+	}
 }
 
 // Every commit has a name, and every name a trial.

@@ -25,6 +25,9 @@ func checkWorker(o Options, c *config.Config) error {
 	if len(o.Worker) > 0 {
 		return nil
 	}
+	if o.ConfigFile == "" {
+		o.ConfigFile = noFile
+	}
 	for _, m := range c.Modules {
 		if m.Process != nil {
 			return config.Problems{{File: o.ConfigFile, Line: m.Line, Message: "modules.isolation: this program cannot start worker processes of its own; its author has to set Options.Worker"}}
@@ -47,7 +50,7 @@ type workerSetup struct {
 // openProcesses starts the worker processes of a module.
 func (d *Daemon) openProcesses(ctx context.Context, m *config.Module, _ *ldapPool) (place, error) {
 	s := workerSetup{
-		Instance: m.Name, Module: m.Registered, Config: m.Process.Config, StateDir: d.moduleDir(m.Name),
+		Instance: m.Name, Module: m.Registered, Config: m.Process.Config, StateDir: moduleDir(d.config, m.Name),
 		LDAP: d.config.LDAP, Password: d.config.LDAP.Bind.Password.Reveal(), Shared: d.config.Shared,
 	}
 	if err := d.makeModuleDir(m); err != nil {
@@ -77,7 +80,7 @@ func (d *Daemon) openProcesses(ctx context.Context, m *config.Module, _ *ldapPoo
 // the directory is that user's, and those above can be passed through by all, though
 // neither listed nor written.
 func (d *Daemon) makeModuleDir(m *config.Module) error {
-	dir := d.moduleDir(m.Name)
+	dir := moduleDir(d.config, m.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

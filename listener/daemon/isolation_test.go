@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/listenerd/listenerd/listener"
+	"github.com/listenerd/listenerd/listener/daemon"
 	"github.com/listenerd/listenerd/listener/internal/slapdtest"
 	"github.com/listenerd/listenerd/modules/event"
 )
@@ -88,12 +89,12 @@ func TestWorkersAreKilled(t *testing.T) {
 	restarts := 0
 	for _, w := range status.Modules[0].Workers {
 		restarts += w.Restarts
-		if w.LastExit == "" && w.Restarts > 0 || w.PID == 0 {
+		if w.LastExit == "" && w.Restarts > 0 || w.PID == 0 && w.NextStart.IsZero() {
 			t.Errorf("worker %+v", w)
 		}
 	}
 	r.stop()
-	if kills < int(*killFor/killEvery)/4 || restarts < kills/2 {
+	if kills < 5 || restarts < kills/2 { // how many depends on how fast processes start
 		t.Errorf("%d kills, %d restarts", kills, restarts)
 	}
 	unique, repeated := checkPaces(t, s.journal("pacer"))
@@ -422,5 +423,11 @@ func TestIsolationRefused(t *testing.T) {
 	says(t, "help", 0, 0, s.command("--help").stdout, "Available Commands")
 	if strings.Contains(s.command("--help").stdout, "worker") {
 		t.Error("the command worker is shown")
+	}
+
+	// A program that embeds the engine and does not say how its workers are started.
+	_, err := daemon.New(daemon.Options{Config: []byte("ldap: {uri: ldap://h, base: dc=x}\nmodules:\n- {name: probe, isolation: process, config: {path: p}}\n")}, probe)
+	if err == nil || err.Error() != "configuration:3: modules.isolation: this program cannot start worker processes of its own; its author has to set Options.Worker" {
+		t.Errorf("error %v", err)
 	}
 }

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, modules [
 	switch {
 	case errors.Is(err, admin.ErrNotRunning):
 		return exitNotRunning
-	case errors.Is(err, ErrHeld):
+	case errors.Is(err, ErrHeld), errors.Is(err, errNotReached):
 		return exitNotSo
 	}
 	return exitFailed
@@ -92,7 +92,7 @@ func newCommand(modules []listener.Module) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVarP(&cli.file, "config", "c", "/etc/listenerd/listenerd.yaml", "configuration `file`")
-	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.explain(), cli.failed(), cli.pause(), cli.resume(), cli.release(), cli.worker(), versionCommand())
+	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.explain(), cli.failed(), cli.pause(), cli.resume(), cli.resync(), cli.forget(), cli.wait(), cli.release(), cli.worker(), versionCommand())
 	return root
 }
 

@@ -22,7 +22,7 @@ const asDaemon = "LISTENERD_TEST_AS_DAEMON"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDaemon) != "" {
-		os.Exit(daemon.Main(append(modules.All(), probe, pacer, witness)...))
+		os.Exit(daemon.Main(append(modules.All(), probe, pacer, witness, cleaner)...))
 	}
 	os.Exit(m.Run())
 }
@@ -138,6 +138,36 @@ func (h *probeHandler) call(ctx context.Context, kind listener.Kind, old, new *l
 	case "block":
 		<-ctx.Done()
 		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// cleaner is a probe with the steps of a resync. It fails to clean until a file is there, if
+// it is to.
+var cleaner = listener.Define(
+	listener.Spec{Name: "cleaner", LDAPFilter: "(objectClass=inetOrgPerson)"},
+	probeConfig{},
+	func(_ context.Context, env listener.Env, c probeConfig) (listener.Handler, error) {
+		return &cleanerHandler{probeHandler{env: env, config: c}}, nil
+	})
+
+type cleanerHandler struct{ probeHandler }
+
+var (
+	_ listener.Cleaner     = (*cleanerHandler)(nil)
+	_ listener.Initializer = (*cleanerHandler)(nil)
+)
+
+func (h *cleanerHandler) Initialize(ctx context.Context) error {
+	return h.call(ctx, listener.KindInitialize, nil, nil)
+}
+
+func (h *cleanerHandler) Clean(ctx context.Context) error {
+	if err := h.call(ctx, listener.KindClean, nil, nil); err != nil {
+		return err
+	}
+	if _, err := os.Stat(h.config.Until); h.config.Do == "dirty" && err != nil {
+		return errors.New("the probe does not clean")
 	}
 	return nil
 }

@@ -7,21 +7,32 @@ import (
 
 	"github.com/listenerd/listenerd/listener/internal/config"
 	"github.com/listenerd/listenerd/listener/internal/dispatch"
+	"github.com/listenerd/listenerd/listener/internal/route"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
 // orphan is a module that is no longer in the configuration. Nobody makes its calls, so
 // nobody else keeps them within bounds.
 type orphan struct {
+	module   *route.Module
 	number   uint32
 	attrs    []string
 	queued   int
 	foldNext int // when so many are queued
 }
 
+// orphan returns the orphan with the name, nil if there is none.
+func (d *Daemon) orphan(name string) *orphan {
+	d.orphanMu.Lock()
+	defer d.orphanMu.Unlock()
+	return d.orphaned[name]
+}
+
 // foldOrphans folds what orphans are owed when it becomes too much. Calls that tell of
 // an orphan come from the router alone, since it is not walked.
 func (d *Daemon) foldOrphans(added map[string]int) {
+	d.orphanMu.Lock()
+	defer d.orphanMu.Unlock()
 	for name, o := range d.orphaned {
 		if added[name] == 0 {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/listenerd/listenerd/listener"
@@ -15,20 +16,43 @@ import (
 
 // outbox is the dispatcher's view of the store.
 type outbox struct {
-	store   *store.Store
-	numbers map[string]uint32 // of the modules
-	refill  func(module string) (bool, error)
-	attrs   map[string][]string // that the modules want to hear of; none: all
+	store  *store.Store
+	refill func(module string) (bool, error)
+	attrs  map[string][]string // that the modules want to hear of; none: all
+	calls  callLog
+
 	decoded decoded
+
+	mu      sync.RWMutex      // guards what follows
+	numbers map[string]uint32 // of the modules
 	before  map[string]uint64 // up to this seq tasks may have been handed out in earlier runs
-	calls   callLog
+}
+
+// number returns the number of a module, zero if there is none.
+func (o *outbox) number(module string) uint32 {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.numbers[module]
+}
+
+// renumber notes a module's new number, of which nothing was handed out.
+func (o *outbox) renumber(module string, number uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.numbers[module], o.before[module] = number, 0
+}
+
+func (o *outbox) handedBefore(module string) uint64 {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.before[module]
 }
 
 var _ dispatch.Outbox = (*outbox)(nil)
 
 // Load implements [dispatch.Outbox].
 func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		rows, err := tx.Tasks(module, q.After, q.Last, q.Limit)
 		if err != nil {
@@ -42,7 +66,7 @@ func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err 
 
 // Backlog implements [dispatch.Outbox].
 func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, beyond bool, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		for {
 			rows, err := tx.Backlog(module, q.After, q.Last, q.Limit)
@@ -63,7 +87,7 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 
 // Due implements [dispatch.Outbox].
 func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
 		r := o.newReading(tx, module, &q)
 		at := int64(0)
@@ -213,7 +237,7 @@ func (o *outbox) Refill(name string) (bool, error) { return o.refill(name) }
 
 // Fold implements [dispatch.Outbox].
 func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Query) (last uint64, gone int, err error) {
-	module := o.numbers[name]
+	module := o.number(name)
 	ids := map[uint64]bool{}
 	err = o.store.View(func(tx *store.Tx) error { // most often there is nothing to write
 		list := tx.Tasks
@@ -255,7 +279,7 @@ func (o *outbox) Fold(name string, parked bool, attempted uint64, q dispatch.Que
 // folding returns how the module's tasks are folded.
 func (o *outbox) folding(name string) *store.Folding {
 	return &store.Folding{
-		Module: o.numbers[name],
+		Module: o.number(name),
 		Same: func(old, new *store.Record) (bool, error) {
 			if old.DN != new.DN {
 				return false, nil
@@ -275,7 +299,7 @@ func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	err := o.store.Update(func(tx *store.Tx) error {
 		tx.Commits("outcome")
 		for name, c := range changes {
-			if err := errors.Join(commit(tx, o.numbers[name], o.before[name], c), o.foldWaiting(tx, name, c)); err != nil {
+			if err := errors.Join(commit(tx, o.number(name), o.handedBefore(name), c), o.foldWaiting(tx, name, c)); err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
@@ -372,6 +396,9 @@ func (o *outbox) Update(name string, steps dispatch.Steps) error {
 			return err
 		}
 		state.Initialized, state.PostRunOwed = steps.Initialized, steps.PostRunOwed
+		if state.Resync != store.ResyncWanted { // this is stored by others
+			state.Resync = store.Resync(steps.Resync)
+		}
 		return tx.SetModule(name, state)
 	})
 }

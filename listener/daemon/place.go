@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/config"
@@ -42,7 +41,7 @@ func (d *Daemon) openInProcess(ctx context.Context, m *config.Module, pool *ldap
 	env := listener.Env{
 		Name: m.Name, Log: d.log.Named(m.Name), LDAP: pool.get,
 		Shared:   d.shared.Open(d.config.Shared.Namespace, m.Name),
-		StateDir: d.moduleDir(m.Name),
+		StateDir: moduleDir(d.config, m.Name),
 	}
 	if err := os.MkdirAll(env.StateDir, 0o700); err != nil {
 		return place{}, err
@@ -57,11 +56,6 @@ func (d *Daemon) openInProcess(ctx context.Context, m *config.Module, pool *ldap
 		}
 		return nil
 	}}, nil
-}
-
-// moduleDir returns the state directory of an instance.
-func (d *Daemon) moduleDir(name string) string {
-	return filepath.Join(d.config.StateDir, "modules", name)
 }
 
 func closeAll(places []place) error {

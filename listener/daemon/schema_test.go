@@ -27,13 +27,25 @@ func badge(how string) string {
 type ownSchema struct {
 	t    testing.TB
 	conn *ldap.Conn
-	dn   string // of the types
+}
+
+// configDatabase lets the schema be changed while the server runs. It forgets the changes
+// when it ends.
+func configDatabase() slapdtest.Option {
+	return slapdtest.GlobalConfig("database config", "rootdn "+configDN, "rootpw "+slapdtest.RootPassword)
 }
 
 // newOwnSchema starts a server with people who have badges.
 func newOwnSchema(t *testing.T) (*slapdtest.Server, *directory, *ownSchema) {
 	t.Helper()
-	server := slapdtest.Start(t, slapdtest.GlobalConfig("database config", "rootdn "+configDN, "rootpw "+slapdtest.RootPassword))
+	server := slapdtest.Start(t, configDatabase())
+	d := newDirectory(t, server)
+	return server, d, addBadges(t, server, d, d.unit("people", base).dn)
+}
+
+// addBadges adds types of our own, and people who have them.
+func addBadges(t *testing.T, server *slapdtest.Server, d *directory, parent string) *ownSchema {
+	t.Helper()
 	conn, err := ldap.DialURL(server.URI())
 	if err != nil {
 		t.Fatal(err)
@@ -41,22 +53,13 @@ func newOwnSchema(t *testing.T) (*slapdtest.Server, *directory, *ownSchema) {
 	t.Cleanup(func() { _ = conn.Close() })
 	o := &ownSchema{t: t, conn: conn}
 	o.must(conn.Bind(configDN, slapdtest.RootPassword))
-	add := ldap.NewAddRequest("cn=badge,"+schemaDN, nil)
-	add.Attribute("objectClass", []string{"olcSchemaConfig"})
-	add.Attribute("cn", []string{"badge"})
-	add.Attribute("olcAttributeTypes", []string{badge(ignoreCase)})
-	o.must(conn.Add(add))
-	found, err := conn.Search(ldap.NewSearchRequest(schemaDN, ldap.ScopeSingleLevel, ldap.NeverDerefAliases, 0, 0, false, "(cn=*badge)", nil, nil))
-	o.must(err)
-	o.dn = found.Entries[0].DN
+	o.addLine("badge", "olcAttributeTypes", badge(ignoreCase))
 	o.addLine("level", "olcAttributeTypes", "( 1.3.6.1.4.1.99999.1.2 NAME 'level' EQUALITY integerMatch ORDERING integerOrderingMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )")
 	o.addLine("badged", "olcObjectClasses", "( 1.3.6.1.4.1.99999.2.1 NAME 'badged' SUP top AUXILIARY MAY ( badge $ level ) )")
-	d := newDirectory(t, server)
-	d.unit("people", base)
 	for i, name := range []string{"Red", "red", "RED", "blue"} {
-		d.person("p"+fmt.Sprint(i), "ou=people,"+base, "objectClass", "badged", "badge", name, "level", fmt.Sprint(1+4*i))
+		d.person("badge"+fmt.Sprint(i), parent, "objectClass", "badged", "badge", name, "level", fmt.Sprint(1+4*i))
 	}
-	return server, d, o
+	return o
 }
 
 func (o *ownSchema) must(err error) {
@@ -76,12 +79,21 @@ func (o *ownSchema) addLine(name, attribute, definition string) {
 	o.must(o.conn.Add(add))
 }
 
-// badge changes what badges are compared by.
+// changeType changes the definition that addLine added.
+func (o *ownSchema) changeType(name, definition string) {
+	o.t.Helper()
+	found, err := o.conn.Search(ldap.NewSearchRequest(schemaDN, ldap.ScopeSingleLevel, ldap.NeverDerefAliases, 0, 0, false, "(cn=*}"+name+")", nil, nil))
+	o.must(err)
+	change := ldap.NewModifyRequest(found.Entries[0].DN, nil)
+	change.Replace("olcAttributeTypes", []string{definition})
+	o.must(o.conn.Modify(change))
+}
+
+// badge changes what badges are compared by. The server goes on finding those that it has
+// by what they were compared by when they were written.
 func (o *ownSchema) badge(how string) {
 	o.t.Helper()
-	change := ldap.NewModifyRequest(o.dn, nil)
-	change.Replace("olcAttributeTypes", []string{badge(how)})
-	o.must(o.conn.Modify(change))
+	o.changeType("badge", badge(how))
 }
 
 // configureProbing is configure for a daemon that looks at the schema each second.
@@ -120,18 +132,18 @@ func TestSchemaChanges(t *testing.T) {
 	}
 	r := s.start()
 	r.caughtUp(d)
-	expect(r, "the start", "red", "create p0 initialize", "create p1 initialize", "create p2 initialize")
-	expect(r, "the start", "high", "create p2 initialize", "create p3 initialize")
+	expect(r, "the start", "red", "create badge0 initialize", "create badge1 initialize", "create badge2 initialize")
+	expect(r, "the start", "high", "create badge2 initialize", "create badge3 initialize")
 	expect(r, "the start", "free")
 
 	schema.badge(mindsCase)
-	expect(r, "case counts", "red", "remove p0 reconcile", "remove p2 reconcile")
+	expect(r, "case counts", "red", "remove badge0 reconcile", "remove badge2 reconcile")
 	schema.addLine("ribbon", "olcAttributeTypes", "( 1.3.6.1.4.1.99999.1.3 NAME 'ribbon' SUP badge )")
-	expect(r, "a new type is absent", "free", "create p0 reconcile", "create p1 reconcile", "create p2 reconcile", "create p3 reconcile")
-	d.modify("uid=p3,ou=people,"+base, []string{"badgeName", "green"})
-	d.modify("uid=p2,ou=people,"+base, []string{"sn", "Changed"})
+	expect(r, "a new type is absent", "free", "create badge0 reconcile", "create badge1 reconcile", "create badge2 reconcile", "create badge3 reconcile")
+	d.modify("uid=badge3,ou=people,"+base, []string{"badgeName", "green"})
+	d.modify("uid=badge2,ou=people,"+base, []string{"sn", "Changed"})
 	r.caughtUp(d)
-	expect(r, "another name of the attribute", "high", "modify p3 live")
+	expect(r, "another name of the attribute", "high", "modify badge3 live")
 	expect(r, "its other name", "red")
 	r.stop()
 
@@ -149,7 +161,7 @@ func TestSchemaChanges(t *testing.T) {
 	schema.badge(ignoreCase)
 	r = s.start()
 	r.caughtUp(d)
-	expect(r, "changed while away", "red", "create p0 reconcile", "create p2 reconcile")
+	expect(r, "changed while away", "red", "create badge0 reconcile", "create badge2 reconcile")
 	expect2("changed while away", "high")
 	r.stop()
 	s.mustOnce()
@@ -180,11 +192,11 @@ func TestSchemaThatMayNotBeRead(t *testing.T) {
 		}
 	}
 	// Of the built-in schema no such type is known, which is to say text.
-	look("denied from the start", builtIn, "create p0 initialize", "create p1 initialize", "create p2 initialize")
+	look("denied from the start", builtIn, "create badge0 initialize", "create badge1 initialize", "create badge2 initialize")
 	allow := ldap.NewModifyRequest("olcDatabase={-1}frontend,"+configDN, nil)
 	allow.Replace("olcAccess", []string{"{0}to * by * read"})
 	schema.must(schema.conn.Modify(allow))
-	look("allowed", "", "remove p0 reconcile", "remove p2 reconcile")
+	look("allowed", "", "remove badge0 reconcile", "remove badge2 reconcile")
 	schema.must(schema.conn.Modify(forbid))
 	schema.badge(ignoreCase)
 	look("denied again", earlier)

@@ -42,6 +42,7 @@ type sink struct {
 	jitter   time.Duration // added to it
 	started  time.Time
 
+	flushed       func()
 	refreshDone   func()
 	cookieChanged func([]byte)
 
@@ -57,7 +58,7 @@ func (d *Daemon) newSink() *sink {
 	interval := d.config.LDAP.FullReloadInterval
 	s := &sink{
 		router: d.router, schema: d.newSubschema(), store: d.store, log: d.log, interval: interval, jitter: rand.N(interval/10 + 1), started: time.Now(),
-		refreshDone: func() {}, cookieChanged: d.opts.CookieChanged,
+		flushed: d.bell.ring, refreshDone: func() {}, cookieChanged: d.opts.CookieChanged,
 	}
 	if tell := d.opts.RefreshDone; tell != nil {
 		s.refreshDone = func() { tell(d.Entries()) }
@@ -136,6 +137,7 @@ func (s *sink) Flush(ctx context.Context) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	defer s.flushed()
 	if s.done && s.full && !s.Holds() { // what is held is not loaded
 		if err := s.noteLoad(); err != nil {
 			return err

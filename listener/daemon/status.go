@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -51,7 +52,7 @@ func (d *Daemon) status() (admin.Status, error) {
 				return err
 			}
 			walks[name] = state.Walk
-			if slices.Contains(d.orphans, name) {
+			if d.orphan(name) != nil {
 				owed[name] = tx.CountTasks(state.Number)
 			}
 		}
@@ -88,7 +89,7 @@ func (d *Daemon) status() (admin.Status, error) {
 		}
 		s.Modules = append(s.Modules, out)
 	}
-	for _, name := range d.orphans {
+	for _, name := range slices.Sorted(maps.Keys(owed)) {
 		s.Modules = append(s.Modules, admin.ModuleStatus{Name: name, State: "orphaned", Queued: owed[name]})
 	}
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 	"go.uber.org/zap"
 
+	"github.com/listenerd/listenerd/listener/internal/filter"
 	"github.com/listenerd/listenerd/listener/internal/route"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/syncrepl"
@@ -48,8 +50,33 @@ func (d *Daemon) newSubschema() *subschema {
 			}
 			return consumer.Connect(ctx)
 		},
-		learn: d.router.SetSchema, stored: d.store.Schema,
+		learn: func(s *schema.Schema, definitions schema.Definitions) ([]string, error) {
+			changed, err := d.router.SetSchema(s, definitions)
+			if err == nil {
+				d.checkFilters()
+			}
+			return changed, err
+		},
+		stored:  d.store.Schema,
 		settled: func() bool { return d.router.State().Phase == route.PhasePersist },
+	}
+}
+
+// checkFilters warns of what in the modules' filters the provider's schema rules out: most
+// often it is a typing error.
+func (d *Daemon) checkFilters() {
+	s := d.store.Schema()
+	if s.Fallback() {
+		return
+	}
+	for _, m := range d.config.Modules {
+		f, err := filter.Compile(m.Spec.LDAPFilter, s)
+		if err != nil {
+			continue // New has checked it
+		}
+		for _, part := range f.Impossible() {
+			d.log.Warn("a part of the filter is true of no entry", zap.String("module", m.Name), zap.String("part", part.Text), zap.String("reason", part.Why))
+		}
 	}
 }
 
@@ -188,7 +215,7 @@ func (s *subschema) read(ctx context.Context, session syncrepl.Session) (d schem
 // the one that the root DSE names.
 func subschemaOf(conn *ldap.Conn, base string) (string, error) {
 	var errs []error
-	for _, dn := range []string{base, ""} {
+	for _, dn := range slices.Compact([]string{base, ""}) {
 		entry, err := lookUp(conn, dn, "(objectClass=*)", attrSubschemaSubentry)
 		if err == nil {
 			if subentry := entry.GetEqualFoldAttributeValue(attrSubschemaSubentry); subentry != "" {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,14 @@ type Released struct {
 	Removes uint64 `json:"removes,omitempty"`
 	// Modules may let so many entries go, at most, by the modules' names.
 	Modules map[string]uint64 `json:"modules,omitempty"`
+}
+
+// Waited is the answer to a wait; empty when all is handled.
+type Waited struct {
+	// Blocked says what keeps it from coming to that by itself.
+	Blocked []string `json:"blocked,omitempty"`
+	// Missing says what is not handled.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // SharedStatus is the part of Status for shared variables and locks.
@@ -157,6 +166,9 @@ type Service interface {
 	Status() (Status, error)
 	// Release lets go what is held back.
 	Release() (Released, error)
+	// Wait waits until ctx ends, or every change that the provider has now is handled by
+	// the module, by all if it is empty.
+	Wait(ctx context.Context, module string) (Waited, error)
 }
 
 // Server answers on the socket.
@@ -179,6 +191,7 @@ func Listen(dir string, service Service) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", answer(func(*http.Request) (any, error) { return service.Status() }))
 	mux.HandleFunc("POST /release", answer(func(*http.Request) (any, error) { return service.Release() }))
+	mux.HandleFunc("POST /wait", answer(func(r *http.Request) (any, error) { return waitFor(service, r) }))
 	handle(mux, service)
 	handleExplain(mux, service)
 	return &Server{listener: l, http: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
@@ -251,6 +264,31 @@ func (c *Client) Release(ctx context.Context) (Released, error) {
 	var r Released
 	err := c.do(ctx, http.MethodPost, "/release", &r)
 	return r, err
+}
+
+// waitFor limits a wait as the request says.
+func waitFor(service Service, r *http.Request) (Waited, error) {
+	ctx := r.Context()
+	if text := r.FormValue("timeout"); text != "" {
+		timeout, err := time.ParseDuration(text)
+		if err != nil {
+			return Waited{}, err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return service.Wait(ctx, r.FormValue("module"))
+}
+
+// Wait asks for [Service.Wait], for so long at most; 0: without limit.
+func (c *Client) Wait(ctx context.Context, module string, timeout time.Duration) (out Waited, err error) {
+	query := url.Values{"module": {module}}
+	if timeout > 0 {
+		query.Set("timeout", timeout.String())
+	}
+	err = c.do(ctx, http.MethodPost, "/wait?"+query.Encode(), &out)
+	return out, err
 }
 
 func (c *Client) do(ctx context.Context, method, path string, out any) error {

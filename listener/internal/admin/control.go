@@ -25,6 +25,17 @@ type Control interface {
 	Retry(ctx context.Context, module, target string, latest bool) ([]Failed, error)
 	// Drop gives failed calls up and returns them.
 	Drop(ctx context.Context, module, target string) ([]Failed, error)
+	// Resync has a module begin anew, or with a DN, has it told again of the entry and all
+	// below it. It returns when that is stored.
+	Resync(ctx context.Context, module, dn string) (Resynced, error)
+	// Forget drops the state of a module that is no longer in the configuration.
+	Forget(module string) error
+}
+
+// Resynced is the answer to a resync.
+type Resynced struct {
+	// Retried counts the failed calls that are repeated.
+	Retried int `json:"retried"`
 }
 
 // Failed is a call that failed.
@@ -78,6 +89,12 @@ type Queued struct {
 func handle(mux *http.ServeMux, c Control) {
 	mux.HandleFunc("POST /modules/{module}/pause", answer(func(r *http.Request) (any, error) {
 		return nil, c.Pause(r.PathValue("module"), r.FormValue("off") == "")
+	}))
+	mux.HandleFunc("POST /modules/{module}/resync", answer(func(r *http.Request) (any, error) {
+		return c.Resync(r.Context(), r.PathValue("module"), r.FormValue("dn"))
+	}))
+	mux.HandleFunc("POST /modules/{module}/forget", answer(func(r *http.Request) (any, error) {
+		return nil, c.Forget(r.PathValue("module"))
 	}))
 	mux.HandleFunc("GET /failed", answer(func(r *http.Request) (any, error) { return c.Failed(r.FormValue("module")) }))
 	mux.HandleFunc("GET /failed/{module}", answer(func(r *http.Request) (any, error) {
@@ -142,4 +159,16 @@ func (c *Client) Retry(ctx context.Context, module, target string, latest bool) 
 func (c *Client) Drop(ctx context.Context, module, target string) (out []Failed, err error) {
 	err = c.do(ctx, http.MethodPost, "/failed/"+url.PathEscape(module)+"/drop?"+url.Values{"target": {target}}.Encode(), &out)
 	return out, err
+}
+
+// Resync asks for [Control.Resync].
+func (c *Client) Resync(ctx context.Context, module, dn string) (out Resynced, err error) {
+	err = c.do(ctx, http.MethodPost, "/modules/"+url.PathEscape(module)+"/resync?"+url.Values{"dn": {dn}}.Encode(), &out)
+	return out, err
+}
+
+// Forget asks for [Control.Forget].
+func (c *Client) Forget(ctx context.Context, module string) error {
+	var none any
+	return c.do(ctx, http.MethodPost, "/modules/"+url.PathEscape(module)+"/forget", &none)
 }

@@ -167,6 +167,9 @@ type Module struct {
 	// Stall (on_full: stall) stops reading from the provider at MaxTasks. Default false
 	// (on_full: fold): what is queued is folded as with Latest.
 	Stall bool
+	// Known (bootstrap: none) takes what is there when the module is new as known to it.
+	// Default false (bootstrap: walk): it is told of everything.
+	Known bool
 	// Process says how the module's worker processes run (isolation: process); nil
 	// (isolation: none, the default): it runs in the daemon's.
 	Process *Process

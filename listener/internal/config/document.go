@@ -100,6 +100,7 @@ type moduleSection struct {
 	Delivery          given[string]          `yaml:"delivery"`
 	OnFull            given[string]          `yaml:"on_full"`
 	MaxTasks          given[int]             `yaml:"max_tasks"`
+	Bootstrap         given[string]          `yaml:"bootstrap"`
 	Isolation         given[string]          `yaml:"isolation"`
 	User              given[string]          `yaml:"user"`
 	Nice              given[int]             `yaml:"nice"`

@@ -379,15 +379,15 @@ func TestShared(t *testing.T) {
 }
 
 func TestWhatAFailureAndAFullQueueDo(t *testing.T) {
-	c, err := config.Load(write(t, minimal+"modules:\n  - {name: pool, on_error: stop, delivery: latest, on_full: stall, max_tasks: 7}\n"), registered(), nil)
+	c, err := config.Load(write(t, minimal+"modules:\n  - {name: pool, on_error: stop, delivery: latest, on_full: stall, max_tasks: 7, bootstrap: none}\n"), registered(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := c.Modules[0]; !m.StopOnError || !m.Latest || !m.Stall || m.MaxTasks != 7 {
+	if m := c.Modules[0]; !m.StopOnError || !m.Latest || !m.Stall || m.MaxTasks != 7 || !m.Known {
 		t.Errorf("module %+v", m)
 	}
-	_, err = config.Load(write(t, minimal+"modules:\n  - name: pool\n    on_error: skip\n    delivery: some\n    on_full: drop\n    max_tasks: 0\n"), registered(), nil)
-	for _, want := range []string{"modules.on_error: \"skip\" is", "modules.delivery: \"some\" is", "modules.on_full: \"drop\" is", "modules.max_tasks: want 1 or more, have 0"} {
+	_, err = config.Load(write(t, minimal+"modules:\n  - name: pool\n    on_error: skip\n    delivery: some\n    on_full: drop\n    max_tasks: 0\n    bootstrap: some\n"), registered(), nil)
+	for _, want := range []string{"modules.on_error: \"skip\" is", "modules.delivery: \"some\" is", "modules.on_full: \"drop\" is", "modules.max_tasks: want 1 or more, have 0", "modules.bootstrap: \"some\" is"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in %v", want, err)
 		}

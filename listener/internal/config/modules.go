@@ -33,11 +33,13 @@ func (l *loader) module(entry given[moduleSection]) Module {
 		StopOnError:     s.OnError.or("set_aside") == "stop",
 		Latest:          s.Delivery.or("every") == "latest",
 		Stall:           s.OnFull.or("fold") == "stall",
+		Known:           s.Bootstrap.or("walk") == "none",
 		MaxTasks:        l.atLeast(1, "modules.max_tasks", s.MaxTasks, DefaultMaxTasks),
 		Process:         l.process(s),
 		Line:            entry.Line,
 	}
 	l.oneOf("modules.delivery", s.Delivery, "every", "latest")
+	l.oneOf("modules.bootstrap", s.Bootstrap, "walk", "none")
 	l.oneOf("modules.on_full", s.OnFull, "fold", "stall")
 	l.oneOf("modules.on_error", s.OnError, "set_aside", "stop")
 	l.instanceName(entry)

@@ -54,8 +54,10 @@ func (m *module) runStep(by *worker, kind listener.Kind, attempt int) error {
 	}
 	if err == nil {
 		switch kind {
+		case listener.KindClean:
+			steps.Resync, steps.Initialized = ResyncInitialize, false
 		case listener.KindInitialize:
-			steps.Initialized = true
+			steps.Resync, steps.Initialized = "", true
 		case listener.KindPostRun:
 			steps.PostRunOwed = false
 		}

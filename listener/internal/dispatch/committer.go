@@ -59,6 +59,13 @@ func (c *committer) mark(m *module, handed uint64) {
 	out.Handed = max(out.Handed, handed)
 }
 
+// forget drops what is not yet written of a module.
+func (c *committer) forget(m *module) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.changes, m.name)
+}
+
 func (c *committer) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,6 +108,7 @@ func (m *module) committedLocked(c *Changes) {
 	l := m.lane
 	m.handed = max(m.handed, c.Handed)
 	m.drainLocked(len(c.Done) + c.Folded)
+	m.acking -= len(c.Done)
 	for _, t := range c.Done {
 		m.forgetLocked(t)
 		if t.Parked { // something may have waited for it

@@ -139,7 +139,7 @@ func (d *Dispatcher) Queued(seq uint64, added map[string]int) {
 		l.mu.Lock()
 		l.told = max(l.told, seq)
 		for _, m := range l.modules {
-			if n, ok := added[m.name]; ok {
+			if n, ok := added[m.name]; ok && (n == 0 || seq > m.since) {
 				m.queued += n
 				m.more = true
 				m.fillLocked()
@@ -247,13 +247,13 @@ func (d *Dispatcher) Settle(ctx context.Context) error {
 }
 
 // Owed returns the number of calls that are not acknowledged, and the modules whose
-// post_run is owed.
+// post_run is owed, or what a resynchronization begins with.
 func (d *Dispatcher) Owed() (calls int, steps []string) {
 	for _, l := range d.lanes {
 		l.mu.Lock()
 		for _, m := range l.modules {
 			calls += m.queued
-			if m.steps.PostRunOwed {
+			if m.steps.PostRunOwed || m.steps.Resync != "" {
 				steps = append(steps, m.name)
 			}
 		}

@@ -68,6 +68,7 @@ func (l *lane) taskDoneLocked(m *module, w *work, err error) {
 		m.failedLocked(w, err)
 	} else {
 		m.calls++
+		m.acking++
 		if w.Parked {
 			m.uncommitted++ // what waited for it comes after that
 		}
@@ -88,6 +89,9 @@ func (l *lane) taskDoneLocked(m *module, w *work, err error) {
 
 // wakeLocked tells the waiting workers what has become possible.
 func (l *lane) wakeLocked(m *module) {
+	if m.resetting {
+		l.change.Broadcast()
+	}
 	switch {
 	case m.inFlight == 0 && m.step == "" && m.nextStepLocked(l.stopping) != "":
 		l.work.Signal()
@@ -116,6 +120,16 @@ func (l *lane) stepDoneLocked(m *module, step listener.Kind, err error) {
 	m.step = ""
 	if err != nil {
 		m.stepTries++
+		if step == listener.KindPostRun && m.steps.Resync != "" && !l.stopping {
+			// What it was to finish is undone, or repeated.
+			m.stepTries, m.prepared, m.postDue, m.firstCall = 0, false, false, time.Time{}
+			m.Log.Warn("step failed and stays owed; the module is resynchronized first", zap.String("call", string(step)), zap.Error(err))
+			l.work.Broadcast()
+			return
+		}
+		if once := m.Settings.OnceAttempts; once > 0 && m.stepTries >= once && step != listener.KindPostRun && !l.stopping {
+			m.gaveUp = true
+		}
 		if l.stopping {
 			l.dead = l.dead || step != listener.KindPostRun
 			m.prepared = false // not again in this run: it stays owed
@@ -141,6 +155,10 @@ func (l *lane) stepDoneLocked(m *module, step listener.Kind, err error) {
 		m.stepTries = 0
 		m.stepWait = time.Time{}
 		switch step {
+		case listener.KindClean, listener.KindInitialize:
+			m.postDue = m.postDue || m.prepared && m.steps.Resync != "" // another run begins
+			m.walkMore, m.settled = true, false
+			l.load.Signal()
 		case listener.KindPreRun:
 			m.prepared = true
 		case listener.KindPostRun:

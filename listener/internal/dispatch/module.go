@@ -40,7 +40,10 @@ type module struct {
 	committed   []*Changes     // while the loader reads: what has become durable
 	withdrawn   []*Task        // while the loader reads: parked tasks that left the window
 	deciding    int            // who waits to decide on failed tasks
+	resetting   bool           // no call and no step is begun: another queue is about to come
 	uncommitted int            // tasks that failed, wait or were parked, and whose change is not yet stored
+	acking      int            // tasks that succeeded, and whose acknowledgement is not yet stored
+	since       uint64         // seq from which on tasks are those of the present queue
 
 	queued   int // owed
 	inFlight int
@@ -74,15 +77,7 @@ func (l *lane) add(c Module) *module {
 		queued: c.Queued, failing: c.Failed, setAside: c.SetAside, steps: c.Steps,
 		held: map[uint64]Held{}, blocking: map[string]int{}, halted: map[*work]*time.Timer{},
 	}
-	m.queue = keyqueue.New(func(i *item) {
-		w := i.Value
-		w.item = i
-		if w.Failure != nil && !w.Parked {
-			m.haltLocked(w)
-			return
-		}
-		m.ready[w.class].push(w)
-	})
+	m.newQueue()
 	m.quiet = idleTimer(func() { l.quietEnded(m) })
 	m.dueTimer = idleTimer(func() { l.dueNow(m) })
 	m.down.timer = idleTimer(func() {
@@ -92,6 +87,18 @@ func (l *lane) add(c Module) *module {
 	})
 	l.modules = append(l.modules, m)
 	return m
+}
+
+func (m *module) newQueue() {
+	m.queue = keyqueue.New(func(i *item) {
+		w := i.Value
+		w.item = i
+		if w.Failure != nil && !w.Parked {
+			m.haltLocked(w)
+			return
+		}
+		m.ready[w.class].push(w)
+	})
 }
 
 // idleTimer returns a timer that does nothing before it is reset.
@@ -157,12 +164,27 @@ func (m *module) settledLocked() bool {
 	if m.gaveUp || m.Paused {
 		return true
 	}
+	if m.steps.Resync != "" || m.resetting {
+		return false
+	}
 	for _, timer := range m.halted {
 		if timer != nil {
 			return false
 		}
 	}
 	return m.nextDue.IsZero() && (m.settled || m.stoppedLocked())
+}
+
+// cleans tells whether the module has a Cleaner.
+func (m *module) cleans() bool { return m.Executor.Has(listener.KindClean) }
+
+// mayCleanLocked tells whether what a resynchronized module begins with may run, or for a
+// module that has no Cleaner, is over: all that it was owed was called for.
+func (m *module) mayCleanLocked() bool {
+	if m.Paused || m.gaveUp {
+		return false
+	}
+	return m.cleans() || m.settled && m.uncommitted == 0 && !m.busyLocked() && !m.restingLocked()
 }
 
 // nextStepLocked returns the barrier that has to run before anything else, if any.
@@ -172,7 +194,9 @@ func (m *module) nextStepLocked(stopping bool) listener.Kind {
 		return listener.KindPostRun
 	case stopping:
 		return ""
-	case m.wantsInit() && m.hasWorkLocked():
+	case m.steps.Resync == ResyncClean && m.mayCleanLocked():
+		return listener.KindClean
+	case m.steps.Resync == ResyncInitialize && !m.Paused && !m.gaveUp, m.wantsInit() && m.hasWorkLocked():
 		return listener.KindInitialize
 	case !m.prepared && !m.Paused && m.hasRun() && !m.wantsInit() && (m.hasWorkLocked() || m.steps.PostRunOwed && m.hasPostRun()):
 		return listener.KindPreRun

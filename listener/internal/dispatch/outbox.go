@@ -133,8 +133,22 @@ type Outbox interface {
 	Update(module string, steps Steps) error
 }
 
+// Resync is how far the resynchronization of a module has come.
+type Resync string
+
+// What is next for a module that is resynchronized.
+const (
+	// ResyncClean: clean. For a module without a Cleaner, what is queued: removes that it
+	// was owed.
+	ResyncClean Resync = "clean"
+	// ResyncInitialize: initialize, also if nothing is to be called after it.
+	ResyncInitialize Resync = "initialize"
+)
+
 // Steps is what is stored of a module's steps.
 type Steps struct {
+	// Resync is empty unless the module is resynchronized and its walk is yet to begin.
+	Resync Resync
 	// Initialized: initialize succeeded.
 	Initialized bool
 	// PostRunOwed: there may have been calls since the last post_run.

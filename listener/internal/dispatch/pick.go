@@ -24,7 +24,7 @@ func (l *lane) pickLocked() (*module, listener.Kind, *work) {
 	l.open = l.open[:0]
 	front := uint64(0)
 	for _, m := range l.modules {
-		if m.step != "" {
+		if m.step != "" || m.resetting {
 			continue
 		}
 		if m.prepared && !m.postDue && !m.firstCall.IsZero() && time.Since(m.firstCall) >= m.Settings.PostRunMaxDelay {
@@ -132,7 +132,7 @@ func (m *module) takeReadyLocked(s stream) *work {
 // outbox that comes before the next one of m and can still be loaded.
 func (l *lane) mayPrecedeLocked(m *module) bool {
 	for _, other := range l.modules {
-		if other != m && other.loaded < m.ready[streamLive][0].Seq && (other.loading || other.more && other.windows[streamLive].room()) {
+		if other != m && !other.resetting && other.loaded < m.ready[streamLive][0].Seq && (other.loading || other.more && other.windows[streamLive].room()) {
 			return true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // ModuleStatus is what is to be known of a module at a moment.
 type ModuleStatus struct {
 	Name string
-	// State is initializing, running, idle, failing, backing off, stopped, stuck or paused.
+	// State is cleaning, initializing, running, idle, failing, backing off, stopped, stuck or paused.
 	State string
 	// Queued counts the calls owed, including those in flight and failing.
 	Queued int
@@ -73,7 +73,9 @@ func (m *module) statusLocked() ModuleStatus {
 		s.State = "backing off"
 	case m.stoppedLocked():
 		s.State = "stopped"
-	case m.wantsInit() && m.queued > 0:
+	case m.steps.Resync == ResyncClean || m.resetting:
+		s.State = "cleaning"
+	case m.steps.Resync == ResyncInitialize || m.wantsInit() && m.queued > 0:
 		s.State = "initializing"
 	case m.stepTries > 0:
 		s.State = "failing"

@@ -32,6 +32,32 @@ func (f *Filter) Explain(e *listener.Entry) Part {
 	return explain(f.root, e, s)
 }
 
+// Impossible returns the assertions that can't be true of any entry, with the reason in Why:
+// by the schema, the directory has no such attribute, or can't compare it so.
+func (f *Filter) Impossible() (parts []Part) {
+	var look func(n node)
+	look = func(n node) {
+		switch n := n.(type) {
+		case and:
+			for _, sub := range n {
+				look(sub)
+			}
+		case or:
+			for _, sub := range n {
+				look(sub)
+			}
+		case not:
+			look(n.sub)
+		case undefined:
+			parts = append(parts, Part{Text: string(n.text), Result: Undefined, Why: n.why})
+		case never:
+			parts = append(parts, Part{Text: string(n.text), Result: False, Why: n.why})
+		}
+	}
+	look(f.root)
+	return parts
+}
+
 func explain(n node, e *listener.Entry, s *scratch) Part {
 	p := Part{Text: string(n.append(nil)), Result: n.eval(e, s)}
 	switch n := n.(type) {

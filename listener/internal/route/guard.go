@@ -283,5 +283,5 @@ func release(tx *store.Tx) (Released, error) {
 }
 
 func releasedWalk(w *store.Walk) *store.Walk {
-	return &store.Walk{Cause: w.Cause, Leave: true, Checked: true, Released: w.Held}
+	return &store.Walk{Cause: w.Cause, Known: w.Known, Leave: true, Checked: true, Released: w.Held}
 }

@@ -63,8 +63,14 @@ type Module struct {
 	// Attributes whose change is worth a Modify; empty: all non-operational ones.
 	Attributes []string
 
-	number uint32
-	walk   *store.Walk // nil: live. Used inside Update transactions only
+	// Known: when the module is new, what is there already is taken as known to it.
+	Known bool
+
+	// Used inside Update transactions only.
+	number    uint32
+	walk      *store.Walk    // nil: live
+	former    []store.Former // earlier numbers whose members the walk has yet to come to
+	forgotten bool
 }
 
 // Number keys the module's tasks in the store.
@@ -186,13 +192,19 @@ func New(s *store.Store, c Config) (*Router, error) {
 		if err != nil {
 			return err
 		}
-		_, err = r.take(tx, filters)
+		_, err = r.take(tx, filters, true)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// unbegun tells whether the module knows nothing yet, as its walk has not begun.
+func unbegun(s *store.ModuleState) bool {
+	w := s.Walk
+	return w != nil && w.Cause != listener.CauseReconcile && !w.Leave && w.Pos == nil && len(s.Former) == 0
 }
 
 // State returns the state of the synchronization. Safe for concurrent use.
@@ -471,21 +483,36 @@ func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
 func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
 	c := comparison{router: r, old: old, new: new}
 	for i, m := range r.Modules {
-		if old == nil && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
+		known := r.known(m)
+		if m.forgotten || old == nil && !known && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
 			continue // the walk will get there: the first fill need not even match
 		}
 		member := old != nil && tx.IsMember(m.number, id)
+		stored := member
+		if known && !member && old != nil && m.ahead(old) {
+			if member, err = c.oldMatched(m); err != nil { // the walk would have noted it
+				return tasks, err
+			}
+		}
 		matches, err := c.matches(i)
 		if err != nil {
 			return tasks, err
 		}
-		if member && new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked {
-			matches = true // whether the members may leave is yet to be seen
+		if member && m.unchecked(new) {
+			matches = true
 		}
 		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
+		number := m.number // that has the membership
+		if !member && !matches && len(m.former) > 0 && old != nil && m.ahead(old) && !m.unchecked(new) {
+			if number, t.Old, err = m.formerly(tx, id); err != nil {
+				return tasks, err
+			}
+			member = number != 0
+			stored = member
+		}
 		switch {
 		case !member && matches:
-			if m.ahead(new) {
+			if m.ahead(new) && !known {
 				continue
 			}
 			t.Kind, t.New = listener.KindCreate, seq
@@ -495,12 +522,14 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 			}
 			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
 		case member:
-			t.Kind, t.Old = listener.KindRemove, old.Seq
+			if t.Kind = listener.KindRemove; t.Old == 0 {
+				t.Old = old.Seq
+			}
 		default:
 			continue
 		}
-		if member != matches {
-			if err := tx.SetMember(m.number, id, matches); err != nil {
+		if stored != matches {
+			if err := tx.SetMember(number, id, matches); err != nil {
 				return tasks, err
 			}
 		}
@@ -548,6 +577,18 @@ func (c *comparison) matches(i int) (bool, error) {
 		c.router.match(c.newEntry)
 	}
 	return c.router.matches[i], nil
+}
+
+// oldMatched tells whether the old state matched, which there has to be.
+func (c *comparison) oldMatched(m *Module) (bool, error) {
+	if c.oldEntry == nil {
+		e, err := c.old.View()
+		if err != nil {
+			return false, err
+		}
+		c.oldEntry = e
+	}
+	return m.Filter.Match(c.oldEntry) == filter.True, nil
 }
 
 // changed tells whether the module has to hear of a change from old to new, both of

@@ -30,7 +30,7 @@ func (r *Router) SetSchema(s *schema.Schema, d schema.Definitions) (changed []st
 		if err != nil {
 			return err
 		}
-		changed, err = r.take(tx, filters)
+		changed, err = r.take(tx, filters, false)
 		return err
 	})
 	if err == nil && len(changed) > 0 {
@@ -52,10 +52,14 @@ func compile(modules []*Module, s *schema.Schema) ([]*filter.Filter, error) {
 }
 
 // take gives the modules their filters, and walks to those for which they mean something
-// new. It returns the names of those that have to be reconciled.
-func (r *Router) take(tx *store.Tx, filters []*filter.Filter) (changed []string, err error) {
+// new. It returns the names of those that have to be reconciled. At the start also the
+// resynchronizations begin that were asked for.
+func (r *Router) take(tx *store.Tx, filters []*filter.Filter, start bool) (changed []string, err error) {
 	states := make([]*store.ModuleState, len(filters))
 	for i, m := range r.Modules {
+		if m.forgotten {
+			continue
+		}
 		state, err := tx.Module(m.Name)
 		if err != nil {
 			return nil, err
@@ -63,13 +67,25 @@ func (r *Router) take(tx *store.Tx, filters []*filter.Filter) (changed []string,
 		text, meaning := filters[i].String(), filters[i].Meaning()
 		switch {
 		case state == nil:
-			state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize}}
-		case state.Meaning != meaning && (state.Walk == nil || state.Walk.Cause != listener.CauseInitialize || state.Walk.Pos != nil):
-			state.Walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
-			changed = append(changed, m.Name)
+			state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize, Known: m.Known}}
+		case start && state.Resync == store.ResyncWanted:
+			if err := restart(tx, state, false); err != nil {
+				return nil, err
+			}
 		case state.Meaning == meaning && slices.Equal(state.Attributes, m.Attributes):
 			states[i] = state
 			continue
+		}
+		if state.Filter != "" && state.Meaning != meaning && !unbegun(state) {
+			walk := &store.Walk{Cause: listener.CauseReconcile, Leave: true}
+			if before := state.Walk; before != nil && before.Cause != listener.CauseReconcile {
+				walk.Known = before.Known
+				if before.Cause == listener.CauseResync {
+					walk.Cause = before.Cause
+				}
+			}
+			state.Walk = walk
+			changed = append(changed, m.Name)
 		}
 		state.Filter, state.Meaning, state.Attributes = text, meaning, m.Attributes
 		if err := tx.SetModule(m.Name, state); err != nil {
@@ -78,7 +94,10 @@ func (r *Router) take(tx *store.Tx, filters []*filter.Filter) (changed []string,
 		states[i] = state
 	}
 	for i, m := range r.Modules { // nothing can fail any more but the commit, which ends the daemon
-		m.Filter, m.number, m.walk = filters[i], states[i].Number, states[i].Walk
+		m.Filter = filters[i]
+		if states[i] != nil {
+			m.take(states[i])
+		}
 	}
 	r.filters, r.matches = filter.NewSet(filters), make([]bool, len(filters))
 	return changed, nil

@@ -22,6 +22,18 @@ func (m *Module) ahead(r *store.Record) bool {
 	return m.walk != nil && (m.walk.Leave || bytes.Compare(store.Position(r), m.walk.Pos) > 0)
 }
 
+// unchecked tells, of an entry that is there, that whether members may leave is yet to be
+// seen.
+func (m *Module) unchecked(new *store.Record) bool {
+	return new != nil && m.walk != nil && m.walk.Leave && !m.walk.Checked
+}
+
+// known tells whether the module is being taken to know what there is. Then it is told of
+// changes from the start: what the walk has yet to come to is known as it was before them.
+func (r *Router) known(m *Module) bool {
+	return m.walk != nil && m.walk.Known && (r.refresh == nil || r.refresh.filled)
+}
+
 // Step goes on with the module's walk: it queues the next tasks and stores how far it
 // has come, in one transaction. It returns false when the module is live, or when the
 // mirror is not filled yet or a container's descendants have yet to follow it; Queued
@@ -30,57 +42,34 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 	added, seq := 0, uint64(0)
 	err = r.store.Update(func(tx *store.Tx) error {
 		tx.Commits("walk")
-		if m.walk == nil {
-			return nil
+		state, err := tx.Module(m.Name)
+		if err != nil || state.Walk == nil && len(state.Subtrees) == 0 {
+			return err
 		}
 		sync, err := tx.Sync()
-		if err != nil || !sync.Filled {
+		if err != nil || !sync.Filled && state.Resync != store.ResyncClean {
 			return err
 		}
 		if rename, err := tx.FirstRename(); err != nil || rename != nil {
 			return err // a container has moved without its descendants yet
 		}
-		walk := *m.walk
-		if walk.Held > 0 {
-			return nil
-		}
-		step, looked := r.enter, 0
-		iterate := tx.Walk
 		switch {
-		case walk.Leave && !walk.Checked:
-			step = r.count
-		case walk.Leave:
-			step, iterate = r.leave, tx.WalkBack
+		case state.Resync == store.ResyncClean:
+			added, more, err = r.takeOver(tx, m, state)
+		case state.Resync != "":
+			return nil
+		case len(state.Subtrees) > 0:
+			added, more, err = r.subtree(tx, m, state)
+		case state.Walk.Held > 0:
+			return nil
+		default:
+			added, more, err = r.walk(tx, m, state)
 		}
-		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
-			n, err := step(tx, m, &walk, pos, id)
-			added += n
-			looked++
-			walk.Pos = pos
-			more = looked >= stepEntries || added >= stepTasks || tx.Size() >= maxTransaction
-			return !more, err
-		})
 		if err != nil {
 			return err
 		}
-		walk.Pos = bytes.Clone(walk.Pos)
-		walk.Done += uint64(looked)
-		next := &walk
-		if !more {
-			next = r.nextPass(tx, m, &walk)
-			more = next != nil && next.Held == 0
-		}
-		state, err := tx.Module(m.Name)
-		if err != nil {
-			return err
-		}
-		state.Walk = next
-		if err := tx.SetModule(m.Name, state); err != nil {
-			return err
-		}
-		m.walk = next
 		seq = tx.Counters().Seq
-		return nil
+		return m.store(tx, state)
 	})
 	if err != nil {
 		return false, err
@@ -91,26 +80,76 @@ func (r *Router) Step(m *Module) (more bool, err error) {
 	return more, nil
 }
 
+// walk looks at the next entries of a walk.
+func (r *Router) walk(tx *store.Tx, m *Module, state *store.ModuleState) (added int, more bool, err error) {
+	walk := *state.Walk
+	step, looked := r.enter, 0
+	iterate := tx.Walk
+	switch {
+	case walk.Leave && !walk.Checked:
+		step = r.count
+	case walk.Leave:
+		step, iterate = r.leave, tx.WalkBack
+	}
+	err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
+		n, err := step(tx, m, &walk, pos, id)
+		added += n
+		looked++
+		walk.Pos = pos
+		more = looked >= stepEntries || added >= stepTasks || tx.Size() >= maxTransaction
+		return !more, err
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	walk.Pos = bytes.Clone(walk.Pos)
+	walk.Done += uint64(looked)
+	next := &walk
+	if !more {
+		next = r.nextPass(tx, m, &walk)
+		more = next != nil && next.Held == 0
+	}
+	if state.Walk = next; next == nil {
+		err = retire(tx, state)
+	}
+	return added, more, err
+}
+
 // nextPass returns the pass after one that is complete, nil after the last one. Members
 // may leave when they were counted, and are not too many.
 func (r *Router) nextPass(tx *store.Tx, m *Module, walk *store.Walk) *store.Walk {
-	switch members := uint64(tx.CountMembers(m.number)); {
+	members := uint64(tx.CountMembers(m.number))
+	for _, f := range m.former {
+		members += uint64(tx.CountMembers(f.Number))
+	}
+	next := &store.Walk{Cause: walk.Cause, Known: walk.Known}
+	switch {
 	case !walk.Leave:
 		return nil
 	case walk.Checked && walk.Released > 0 && walk.Removes > walk.Released:
-		return &store.Walk{Cause: walk.Cause, Leave: true}
+		next.Leave = true
 	case walk.Checked:
-		return &store.Walk{Cause: walk.Cause}
 	case r.Limits.exceeded(walk.Removes, members):
-		return &store.Walk{Cause: walk.Cause, Leave: true, Held: walk.Removes, Examples: walk.Examples}
+		next.Leave, next.Held, next.Examples = true, walk.Removes, walk.Examples
+	default:
+		next.Leave, next.Checked = true, true
 	}
-	return &store.Walk{Cause: walk.Cause, Leave: true, Checked: true}
+	return next
+}
+
+// member tells whether the module was told of the entry, also before it was
+// resynchronized, and if so under which number and of which version; zero: the mirror's.
+func (m *Module) member(tx *store.Tx, id uint64) (number uint32, version uint64, err error) {
+	if tx.IsMember(m.number, id) {
+		return m.number, 0, nil
+	}
+	return m.formerly(tx, id)
 }
 
 // count counts the members that are to leave.
 func (r *Router) count(tx *store.Tx, m *Module, walk *store.Walk, _ []byte, id uint64) (int, error) {
-	if !tx.IsMember(m.number, id) {
-		return 0, nil
+	if number, _, err := m.member(tx, id); err != nil || number == 0 {
+		return 0, err
 	}
 	record, matches, err := match(tx, m, id)
 	if err != nil || matches {
@@ -135,6 +174,9 @@ func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id
 	if err := tx.SetMember(m.number, id, true); err != nil {
 		return 0, err
 	}
+	if walk.Known {
+		return 0, nil
+	}
 	return 1, tx.AddWalkTask(store.Task{
 		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq,
 	}, record, pos)
@@ -142,8 +184,9 @@ func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id
 
 // leave takes an entry from the module that it knows and that does not match.
 func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id uint64) (int, error) {
-	if !tx.IsMember(m.number, id) {
-		return 0, nil
+	number, version, err := m.member(tx, id)
+	if err != nil || number == 0 {
+		return 0, err
 	}
 	record, matches, err := match(tx, m, id)
 	if err != nil || matches {
@@ -154,12 +197,15 @@ func (r *Router) leave(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id
 			return 0, nil // more than was released: it is counted again
 		}
 	}
-	if err := tx.SetMember(m.number, id, false); err != nil {
+	if err := tx.SetMember(number, id, false); err != nil {
 		return 0, err
 	}
-	return 1, tx.AddWalkTask(store.Task{
-		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindRemove, Cause: walk.Cause, ID: id, Old: record.Seq,
-	}, record, pos)
+	t := store.Task{Module: m.number, Kind: listener.KindRemove, Cause: walk.Cause, ID: id, Old: record.Seq, Seq: tx.NextSeq()}
+	if version != 0 && version != record.Seq { // which may have had another name
+		t.Old = version
+		return 1, tx.AddTask(t)
+	}
+	return 1, tx.AddWalkTask(t, record, pos)
 }
 
 func match(tx *store.Tx, m *Module, id uint64) (*store.Record, bool, error) {

@@ -112,9 +112,13 @@ func ParentKey(key []byte) ([]byte, bool) {
 	return nil, false
 }
 
+// blankRDNs are what RDNs without anything are written with. They don't count.
+const blankRDNs = " ,;"
+
 // Parent returns the name of the entry above dn, and false for a name of one RDN and for
 // the empty name.
 func Parent(dn string) (string, bool) {
+	dn = strings.TrimLeft(dn, blankRDNs)
 	quoted := false
 	for i := 0; i < len(dn); i++ {
 		switch dn[i] {
@@ -124,7 +128,8 @@ func Parent(dn string) (string, bool) {
 			quoted = !quoted
 		case ',', ';':
 			if !quoted {
-				return strings.TrimLeft(dn[i+1:], " "), true
+				parent := strings.TrimLeft(dn[i+1:], blankRDNs)
+				return parent, parent != ""
 			}
 		}
 	}
@@ -133,7 +138,7 @@ func Parent(dn string) (string, bool) {
 
 // Depth returns the number of RDNs.
 func Depth(dn string) (n int) {
-	if strings.Trim(dn, " ") == "" {
+	if strings.Trim(dn, blankRDNs) == "" {
 		return 0
 	}
 	for ok := true; ok; dn, ok = Parent(dn) {

@@ -90,6 +90,7 @@ func TestParentAndDepth(t *testing.T) {
 		depth      int
 	}{
 		{"uid=a,ou=p,dc=x", "ou=p,dc=x", 3}, {`uid=a\,b, ou="p,q";dc=x`, `ou="p,q";dc=x`, 3}, {"dc=x", "", 1}, {"", "", 0}, {" ", "", 0},
+		{",", "", 0}, {" , uid=a,, dc=x;", "dc=x;", 2},
 	} {
 		parent, ok := schema.Parent(c.dn)
 		if parent != c.parent || ok != (c.depth > 1) || schema.Depth(c.dn) != c.depth {

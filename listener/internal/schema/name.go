@@ -115,7 +115,10 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 		}
 	}
 	if s.vendor == Directory389 {
-		return key, escapeKey(append(dst, strings.ToLower(value)...), mark), true
+		if utf8.ValidString(value) {
+			return key, escapeKey(append(dst, strings.ToLower(value)...), mark), true
+		}
+		return key, escapeKey(appendLower(dst, value), mark), true // ToLower would replace what is no UTF-8
 	}
 	normal, ok := s.appendNormal(dst, form, value, Whole)
 	if !ok {

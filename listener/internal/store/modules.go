@@ -22,6 +22,12 @@ type ModuleState struct {
 	Paused bool `json:"paused,omitempty"`
 	// Initialized: initialize succeeded.
 	Initialized bool `json:"initialized,omitempty"`
+	// Resync is set while the module is resynchronized, until the walk begins.
+	Resync Resync `json:"resync,omitempty"`
+	// Former are earlier numbers, until the walk that follows is complete.
+	Former []Former `json:"former,omitempty"`
+	// Subtrees are those that the module is told of again.
+	Subtrees []Subtree `json:"subtrees,omitempty"`
 	// PostRunOwed: pre_run was called and no post_run has succeeded since.
 	PostRunOwed bool `json:"post_run_owed,omitempty"`
 }
@@ -29,6 +35,9 @@ type ModuleState struct {
 // Walk is how far a reconcile walk has come.
 type Walk struct {
 	Cause listener.Cause `json:"cause"`
+	// Known tells that the module is not told of what it does not know yet: it is taken to
+	// know that.
+	Known bool `json:"known,omitempty"`
 	// Leave is set while the walk takes its first pass, in reverse order, in which
 	// members that no longer match are removed.
 	Leave bool `json:"leave,omitempty"`

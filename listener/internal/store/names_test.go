@@ -3,6 +3,7 @@ package store_test
 import (
 	"testing"
 
+	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/schema"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
@@ -83,6 +84,33 @@ func TestNamesFollowTheSchema(t *testing.T) {
 	if again := open(t, dir).Schema(); again.Hash() != definitions("caseExactMatch").Hash() || again.Attribute("clef") == nil {
 		t.Error("the schema is not what was stored")
 	}
+}
+
+// Entries know their attributes by the names of the schema, those that come as well as
+// those that are read.
+func TestEntriesKnowNames(t *testing.T) {
+	s := open(t, t.TempDir())
+	setSchema(t, s, "caseExactMatch")
+	attrs := listener.NewEntry(listener.UUID{}, "", listener.Attribute{Name: "KEY", Values: []string{"a"}}).BER()
+	update(t, s, func(tx *store.Tx) error {
+		r := tx.NewRecord(listener.UUID{1}, "dc=x", attrs)
+		if e, err := r.View(); err != nil || e.Get("clef") != "a" {
+			t.Errorf("as it comes: %v, %v", e, err)
+		}
+		return tx.Insert(r)
+	})
+	_ = s.View(func(tx *store.Tx) error {
+		r, err := tx.Lookup(listener.UUID{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, read := range []func() (*listener.Entry, error){r.View, r.Entry} {
+			if e, err := read(); err != nil || e.Get("1.1.1") != "a" || e.Get("sn") != "" {
+				t.Errorf("as it is read: %v, %v", e, err)
+			}
+		}
+		return nil
+	})
 }
 
 func TestSchemaOfAbortedTransaction(t *testing.T) {

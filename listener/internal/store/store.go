@@ -26,6 +26,7 @@
 //	renames   n                        a renamed container and the descendants that must follow
 //	modules   instance name            the module's state (JSON)
 //	schema    "definitions"            the provider's schema (JSON)
+//	retired   module                   (nothing): what is kept under this number is to be removed
 //
 // id numbers the entries in order of arrival: sequential keys keep bbolt fast, and
 // sets of entries are bitmaps. Numbers are big-endian. seq numbers the changes; the
@@ -108,11 +109,12 @@ var (
 	bucketDue       = []byte("due")
 	bucketMarks     = []byte("marks")
 	bucketSchema    = []byte("schema")
+	bucketRetired   = []byte("retired")
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketEntries, bucketUUIDs, bucketTree, bucketMembers, bucketOutbox,
 		bucketBacklog, bucketWalkKeys, bucketParked, bucketBlocks, bucketFailures, bucketDue, bucketMarks,
-		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules, bucketSchema,
+		bucketPending, bucketVersions, bucketHeld, bucketHeldUUIDs, bucketHeldNames, bucketFetches, bucketRenames, bucketModules, bucketSchema, bucketRetired,
 	}
 )
 

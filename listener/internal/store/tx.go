@@ -25,7 +25,7 @@ type Tx struct {
 	meta, entries, uuids, tree, members, outbox, pending, versions, renames, modules *bbolt.Bucket
 	held, heldUUIDs, heldNames, fetches                                              *bbolt.Bucket
 	definitions                                                                      *bbolt.Bucket
-	backlog, walkKeys, parked, blocks, failures, due, marks                          *bbolt.Bucket
+	backlog, walkKeys, parked, blocks, failures, due, marks, retired                 *bbolt.Bucket
 
 	member *bbolt.Cursor // of members; nil: none yet
 
@@ -50,7 +50,7 @@ func newTx(b *bbolt.Tx, known *knowledge) *Tx {
 		heldUUIDs: b.Bucket(bucketHeldUUIDs), heldNames: b.Bucket(bucketHeldNames), fetches: b.Bucket(bucketFetches),
 		renames: b.Bucket(bucketRenames), modules: b.Bucket(bucketModules),
 		backlog: b.Bucket(bucketBacklog), walkKeys: b.Bucket(bucketWalkKeys), parked: b.Bucket(bucketParked), blocks: b.Bucket(bucketBlocks), failures: b.Bucket(bucketFailures),
-		due: b.Bucket(bucketDue), marks: b.Bucket(bucketMarks),
+		due: b.Bucket(bucketDue), marks: b.Bucket(bucketMarks), retired: b.Bucket(bucketRetired),
 	}
 	tx.entries.FillPercent = 0.95 // keys are appended
 	tx.outbox.FillPercent = 0.95

@@ -68,9 +68,7 @@ const slack = 512 << 20
 // what is used. When the machine has no memory left, the kernel shall take a worker
 // rather than the daemon.
 func limitMemory(limit uint64) error {
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0); err != nil {
-		return fmt.Errorf("oom_score_adj: %w", err)
-	}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) // as well as may be
 	if limit == 0 {
 		return nil
 	}

@@ -47,13 +47,15 @@ type Config struct {
 
 // What a process that does not start is given, and how long it is until the next one.
 const (
-	startLimit = 2 * time.Minute
+	startLimit = 10 * time.Minute
 	minPause   = 100 * time.Millisecond
 	maxPause   = 30 * time.Second
 	// A process that ended by itself within this time and made no call has not started.
 	tooShort = 5 * time.Second
-	// A call waits for a process that is started within this time, and for one that starts.
+	// A call waits for a process that starts, or is started within the first of these times,
+	// but not longer than the second: other modules may be waiting for the call.
 	worthWaiting = time.Second
+	patience     = 5 * time.Second
 )
 
 // Pool is a module's worker processes, as an executor.
@@ -254,7 +256,7 @@ func (p *Pool) ended(s *slot, c *child) {
 	defer p.mu.Unlock()
 	s.child, s.process = nil, nil
 	s.last = Exit{c.pid, time.Now(), c.err.Error()}
-	if s.calls == 0 && time.Since(s.started) < tooShort {
+	if s.calls == 0 && !s.busy && time.Since(s.started) < tooShort {
 		s.failed++
 	} else {
 		s.failed = 0
@@ -284,7 +286,8 @@ func (p *Pool) Has(step listener.Kind) bool {
 }
 
 // Call implements [dispatch.Executor]. Steps are made in the first process. While a
-// process starts the call waits for it; when none is there to wait for, it fails.
+// process starts the call waits for it, for a few seconds; when none is there to wait for,
+// it fails.
 func (p *Pool) Call(ctx context.Context, call *listener.Call) error {
 	slots := p.slots
 	if call.Old == nil && call.New == nil {
@@ -307,7 +310,8 @@ func (p *Pool) Call(ctx context.Context, call *listener.Call) error {
 func (p *Pool) take(ctx context.Context, slots []*slot) (*slot, *child, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for {
+	var late <-chan time.Time
+	for expired := false; ; {
 		if p.closed {
 			return nil, nil, errClosed
 		}
@@ -325,11 +329,19 @@ func (p *Pool) take(ctx context.Context, slots []*slot) (*slot, *child, error) {
 			s := slots[0]
 			return nil, nil, fmt.Errorf("no worker process: %s; the next one is started in %v", s.last.Reason, max(time.Until(s.next), 0).Round(time.Millisecond))
 		}
+		if expired {
+			return nil, nil, fmt.Errorf("no worker process was ready within %v: the handler takes long to open", patience)
+		}
+		if late == nil {
+			late = time.After(patience)
+		}
 		changed := p.changed
 		p.waiting++
 		p.mu.Unlock()
 		select {
 		case <-changed:
+		case <-late:
+			expired = true
 		case <-ctx.Done():
 		}
 		p.mu.Lock()
@@ -409,15 +421,21 @@ func (p *Pool) watchMemory() {
 			return
 		case <-tick.C:
 		}
-		p.mu.Lock()
-		for _, s := range p.slots {
-			if s.process == nil {
-				continue
-			}
-			if used := memory(s.process.proc); used > p.MemoryLimit {
-				s.process.kill(fmt.Sprintf("it used %d MiB of memory, more than its limit of %d MiB", used>>20, p.MemoryLimit>>20))
+		for _, c := range p.processes() {
+			if used := memory(c.proc); used > p.MemoryLimit {
+				c.kill(fmt.Sprintf("it used %d MiB of memory, more than its limit of %d MiB", used>>20, p.MemoryLimit>>20))
 			}
 		}
-		p.mu.Unlock()
 	}
+}
+
+func (p *Pool) processes() (out []*child) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.slots {
+		if s.process != nil {
+			out = append(out, s.process)
+		}
+	}
+	return out
 }

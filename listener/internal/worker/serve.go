@@ -95,10 +95,10 @@ func Main(open func(context.Context, *Session) (listener.Handler, error)) error 
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err = Serve(files[0], files[1], open)
-	if errors.Is(err, errLeft) {
+	if errors.Is(err, errLeft) && syscall.Getpgrp() == os.Getpid() {
 		_ = syscall.Kill(0, syscall.SIGKILL) // our process group
 	}
-	return err
+	return err // which ends the process
 }
 
 // inherited returns the ends of the protocol.

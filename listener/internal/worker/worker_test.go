@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -107,9 +108,12 @@ func open(_ context.Context, s *worker.Session) (listener.Handler, error) {
 	if s.Setup == "refuse" {
 		return nil, errors.New("no licence")
 	}
-	if s.Setup == "die once open" {
-		if _, err := os.Stat(os.Getenv("MARK")); err == nil {
+	if _, err := os.Stat(os.Getenv("MARK")); err == nil {
+		switch s.Setup {
+		case "die once open":
 			os.Exit(7)
+		case "hang once open":
+			select {}
 		}
 	}
 	return &handler{s, shared.NewRemote(s.Ask).Open("d", s.Module)}, nil
@@ -332,6 +336,21 @@ func TestProcessThatEndsFailsItsCall(t *testing.T) {
 	}
 }
 
+// A process that dies of its first call has started: the one after it is not kept waiting,
+// however often that happens.
+func TestCallsThatCrashAreNoFailedStarts(t *testing.T) {
+	t.Parallel()
+	p := start(t, 1)
+	for range 8 {
+		if err := p.Call(t.Context(), task("exit", "1")); err == nil {
+			t.Error("no error")
+		}
+	}
+	if err := p.Call(t.Context(), task("nothing")); err != nil {
+		t.Error(err)
+	}
+}
+
 // With one process gone, the others go on with their calls.
 func TestOnlyTheCallOfThatProcessFails(t *testing.T) {
 	t.Parallel()
@@ -440,6 +459,77 @@ func TestRestartsBackOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "it is back", func() bool { return p.Call(t.Context(), task("nothing")) == nil })
+}
+
+// A call does not wait for ever for a handler that does not open: in the synchronous lane
+// other modules wait for the call.
+func TestCallWhileTheHandlerOpens(t *testing.T) {
+	t.Parallel()
+	mark := filepath.Join(t.TempDir(), "mark")
+	p := start(t, 1, func(c *worker.Config) {
+		c.Setup = []byte("hang once open")
+		c.Env = append(c.Env, "MARK="+mark)
+	})
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Call(t.Context(), task("exit", "1")); err == nil {
+		t.Error("no error")
+	}
+	if err := p.Call(t.Context(), task("nothing")); err == nil || err.Error() != "no worker process was ready within 5s: the handler takes long to open" {
+		t.Errorf("error %v", err)
+	}
+	if s := p.Status()[0]; s.State != "starting" || s.PID == 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// What the processes of a pool need is given back, of each process and of the pool. The
+// test is alone, because it counts.
+func TestNothingIsLeft(t *testing.T) {
+	for round := range 2 {
+		before, goroutines := descriptors(t), runtime.NumGoroutine()
+		p, err := worker.Open(t.Context(), config(t, 3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := descriptors(t)
+		for range 20 {
+			if err := p.Call(t.Context(), task("exit", "1")); err == nil {
+				t.Error("no error")
+			}
+		}
+		eventually(t, "the processes are back", func() bool {
+			for _, s := range p.Status() {
+				if s.State != "idle" {
+					return false
+				}
+			}
+			return true
+		})
+		if now := descriptors(t); now > open {
+			t.Errorf("%d descriptors after 20 restarts, %d before", now, open)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if round == 0 {
+			continue // the runtime has taken what it keeps
+		}
+		if now := descriptors(t); now > before {
+			t.Errorf("%d descriptors after Close, %d before", now, before)
+		}
+		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
 }
 
 func TestLogsArrive(t *testing.T) {

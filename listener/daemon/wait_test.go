@@ -1,0 +1,143 @@
+package daemon_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/listenerd/listenerd/listener/internal/dirsrvtest"
+	"github.com/listenerd/listenerd/listener/internal/slapdtest"
+)
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	s.configure(server, instance("bad", "probe", "run_asynchronously: true", "config.uid: bob", "config.do: block", "config.until: healed"), instance("other", "probe"))
+	wait := func(what string, code int, words string, flags ...string) {
+		t.Helper()
+		out := s.command(append([]string{"wait", "-c", "listenerd.yaml"}, flags...)...)
+		says(t, what, out.code, code, out.stderr, words)
+	}
+	wait("without a daemon", 3, "not running")
+	wait("wrong timeout", 2, "--timeout", "--timeout", "-1s")
+	r := s.start()
+	r.until("it answers", func() bool { _, ok := r.status(); return ok })
+	wait("unknown module", 1, `no module "nobody"`, "--module", "nobody")
+	wait("for the first walk of a module", 0, "", "--module", "other")
+	if got := entryCalls(kindsOf(s.journal("other"))); len(got) != 3 {
+		t.Errorf("after wait the module was called for %q", got)
+	}
+	wait("for a call that runs", 4, "calls of module bad are left", "--timeout", "100ms")
+	s.write("healed", "")
+	r.process.Kill()
+	r = s.start()
+	r.until("it answers", func() bool { _, ok := r.status(); return ok })
+	wait("for all", 0, "")
+	for i := range 20 {
+		d.modify(bob, []string{"sn", fmt.Sprint(i)})
+		wait("after a change", 0, "")
+		docs := s.journal("bad")
+		if last := docs[len(docs)-1]; last.Call != "modify" || string(last.New["sn"][0]) != fmt.Sprint(i) {
+			t.Fatalf("after change %d and wait the last call is %s of %v", i, last.Call, last.New["sn"])
+		}
+	}
+	s.printed("resync", "other")
+	wait("for a resync", 0, "")
+	if got := entryCalls(kindsOf(s.journal("other"))); len(got) != 26 || !slices.Equal(got[len(got)-3:], []string{"create uid=ada", "create uid=bob", "create uid=eve"}) {
+		t.Errorf("after a resync and wait: %q", got)
+	}
+	s.printed("pause", "other")
+	wait("for a paused module that is owed nothing", 0, "")
+	d.modify(bob, []string{"sn", "Paused"})
+	wait("for a paused module", 1, "module other is paused")
+	wait("for another one", 0, "", "--module", "bad")
+	s.printed("resume", "other")
+	wait("for one that goes on", 0, "")
+	r.stop()
+}
+
+func TestWaitEndsWhenAnEntryIsSetAside(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	s.write("healed", "")
+	s.configure(server, bad("permanent"), instance("other", "probe"))
+	r := s.start()
+	r.idle("bad")
+	if err := os.Remove(s.path("healed")); err != nil {
+		t.Fatal(err)
+	}
+	d.modify(bob, []string{"sn", "Fails"})
+	out := s.command("wait", "-c", "listenerd.yaml")
+	says(t, "wait", out.code, 1, out.stderr, "module bad: modify of "+bob+" is set aside", "the probe fails for good")
+	out = s.command("wait", "-c", "listenerd.yaml", "--module", "other")
+	says(t, "wait for the other", out.code, 0, out.stderr)
+	r.stop()
+}
+
+// Changes elsewhere in the database move the provider's position, and the cookie.
+func TestWaitForAPartOfTheDirectory(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	s.configure(server, instance("people", "probe"))
+	text, err := os.ReadFile(s.path("listenerd.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("listenerd.yaml", strings.Replace(string(text), "base: "+base, "base: "+staff, 1))
+	r := s.start()
+	r.idle("people")
+	for i := range 5 {
+		d.unit(fmt.Sprint("elsewhere", i), base)
+		s.printed("wait")
+		d.modify(bob, []string{"sn", fmt.Sprint(i)})
+		s.printed("wait")
+		docs := s.journal("people")
+		if got := string(docs[len(docs)-1].New["sn"][0]); got != fmt.Sprint(i) {
+			t.Errorf("after change %d the last one called for is %s", i, got)
+		}
+	}
+	r.stop()
+}
+
+func TestWaitFor389(t *testing.T) {
+	t.Parallel()
+	server := dirsrvtest.Start(t)
+	conn := server.Client(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, ou := range []string{"people", "elsewhere"} {
+		must(conn.Add(addRequest("ou="+ou+","+base, "objectClass", "organizationalUnit", "ou", ou)))
+	}
+	s := newSite(t)
+	s.configureURI(server.URI(), instance("people", "probe"))
+	text, err := os.ReadFile(s.path("listenerd.yaml"))
+	must(err)
+	s.write("listenerd.yaml", strings.Replace(string(text), "base: "+slapdtest.BaseDN, "base: "+staff, 1))
+	r := s.start()
+	r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
+	must(conn.Add(addRequest(bob, "objectClass", "inetOrgPerson", "uid", "bob", "cn", "Bob", "sn", "Bob")))
+	s.printed("wait")
+	for i := range 5 {
+		change := ldap.NewModifyRequest("ou=elsewhere,"+base, nil)
+		change.Replace("description", []string{fmt.Sprint(i)})
+		must(conn.Modify(change))
+		s.printed("wait")
+		change = ldap.NewModifyRequest(bob, nil)
+		change.Replace("sn", []string{fmt.Sprint(i)})
+		must(conn.Modify(change))
+		s.printed("wait")
+		docs := s.journal("people")
+		if got := string(docs[len(docs)-1].New["sn"][0]); got != fmt.Sprint(i) {
+			t.Errorf("after change %d the last one called for is %s", i, got)
+		}
+	}
+	r.stop()
+}
