@@ -206,6 +206,9 @@ func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
 	if t.Old, err = loadEntry(tx, t, row.ID, row.Old); err != nil {
 		return nil, err
 	}
+	if t.Kind == listener.KindCreate {
+		t.Old = nil // it matters for the order only
+	}
 	if t.New, err = loadEntry(tx, t, row.ID, row.New); t.New != nil {
 		above, _ := schema.ParentKey([]byte(t.Keys[len(t.Keys)-1]))
 		t.Above = string(above)

@@ -176,9 +176,11 @@ func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, id uint64) (in
 	if walk.Known {
 		return 0, nil
 	}
-	return 1, tx.AddTask(store.Task{
-		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq,
-	})
+	t := store.Task{Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq}
+	if err := m.takeKnown(tx, &t, record.Seq); err != nil {
+		return 0, err
+	}
+	return 1, tx.AddTask(t)
 }
 
 // leave takes an entry from the module that it knows and that does not match.
