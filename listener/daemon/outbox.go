@@ -218,6 +218,9 @@ func loadTask(tx *store.Tx, row *store.Task, known *decoded) (*dispatch.Task, er
 	if t.Old, err = loadEntry(tx, t, known, version{row.ID, row.Old, tx.Names()}); err != nil {
 		return nil, err
 	}
+	if t.Kind == listener.KindCreate {
+		t.Old = nil // it matters for the order only
+	}
 	if t.New, err = loadEntry(tx, t, known, version{row.ID, row.New, tx.Names()}); t.New != nil {
 		above, _ := schema.ParentKey([]byte(t.Keys[len(t.Keys)-1]))
 		t.Above = string(above)

@@ -79,7 +79,13 @@ func (r *Router) fetchHeld(ctx context.Context) (found []*store.Record, err erro
 		}
 		if ok {
 			found = append(found, root)
+			continue
 		}
+		r.unfetched = true
+		if r.refresh.moved == nil {
+			r.refresh.moved = map[listener.UUID]bool{}
+		}
+		r.refresh.moved[root.UUID] = true
 	}
 	return found, nil
 }

@@ -25,8 +25,9 @@ type refresh struct {
 	placed    bitset      // whose name the provider told in this refresh
 	doomed    bitset      // what it said is gone
 
-	settling  bool                // all is reported, and what was held back is written
-	followers map[uint64][]uint64 // of containers that were held back
+	moved     map[listener.UUID]bool // came with a subtree that could not be read: it has moved on
+	settling  bool                   // all is reported, and what was held back is written
+	followers map[uint64][]uint64    // of containers that were held back
 }
 
 // endFill makes the mirror an ordinary one.
@@ -118,6 +119,9 @@ func (r *Router) arrive(tx *store.Tx, new *store.Record) (next after, err error)
 	if f := r.refresh; f != nil { // its subtree is part of the refresh
 		f.mentioned.add(new.ID)
 		f.placed.add(new.ID)
+		if f.moved[new.UUID] {
+			return nil, tx.AddFetch(new.UUID) // what is reported next says where it is
+		}
 		return nil, nil
 	}
 	e, err := new.View()

@@ -213,7 +213,7 @@ func takeRemove(tx *store.Tx, m *Module, f *store.Former, t *store.Task) (int, e
 // it; false if it knows none.
 func told(tx *store.Tx, f *store.Former, queue []store.Task) (version uint64, known bool) {
 	first := &queue[0]
-	if first.Kind != listener.KindCreate {
+	if first.Old != 0 {
 		return first.Old, true
 	}
 	return first.New, tx.MayHaveBeenCalled(first, f.Handed)
@@ -247,6 +247,23 @@ func (m *Module) formerly(tx *store.Tx, id uint64) (number uint32, version uint6
 		return f.Number, version, nil
 	}
 	return 0, 0, nil
+}
+
+// takeKnown gives a create the version of the entry that the module was told of before it
+// was resynchronized, if it was: so that it is not lost when the create never comes to be
+// called. mirrored is the version that the mirror has, or had until now.
+func (m *Module) takeKnown(tx *store.Tx, t *store.Task, mirrored uint64) error {
+	if len(m.former) == 0 {
+		return nil
+	}
+	number, version, err := m.formerly(tx, t.ID)
+	if err != nil || number == 0 {
+		return err
+	}
+	if t.Old = version; version == 0 {
+		t.Old = mirrored
+	}
+	return tx.SetMember(number, t.ID, false)
 }
 
 // subtree goes on with telling again of a subtree.
@@ -302,6 +319,9 @@ func (r *Router) again(tx *store.Tx, m *Module, id uint64) (int, error) {
 		t.Kind, t.Old = listener.KindRemove, record.Seq
 	case matches:
 		t.Kind, t.New = listener.KindCreate, record.Seq
+		if err := m.takeKnown(tx, &t, record.Seq); err != nil {
+			return 0, err
+		}
 	default:
 		return 0, nil
 	}

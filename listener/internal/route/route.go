@@ -517,6 +517,11 @@ func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (ta
 				continue
 			}
 			t.Kind, t.New = listener.KindCreate, seq
+			if old != nil {
+				if err := m.takeKnown(tx, &t, old.Seq); err != nil {
+					return tasks, err
+				}
+			}
 		case member && matches:
 			if !c.changed(m) {
 				continue

@@ -317,3 +317,31 @@ func TestSubtreeMovesOnWhileAway(t *testing.T) {
 		}
 	}
 }
+
+// The root of a subtree that moved in while we were away may have moved on by the end of
+// the refresh. Then the subtree is read when it is reported where the root is.
+func TestSubtreeMovesOnDuringARefresh(t *testing.T) {
+	b := newBench(t)
+	b.begin()
+	b.entry(single(1, base, true))
+	b.entry(single(2, "ou=a,"+base, true))
+	b.end("1")
+
+	b.begin()
+	b.entry(single(3, "ou=in,ou=a,"+base, true))
+	b.subtree = func(at string, take func([]syncrepl.Entry) error) error {
+		if at != "ou=in,ou=b,"+base {
+			return nil
+		}
+		return take([]syncrepl.Entry{single(3, at, true), single(4, "uid=x,"+at, false)})
+	}
+	b.end("2")
+	if n := b.names("ou=in,ou=a," + base); n != 1 {
+		t.Errorf("%d entries came at the name that the root no longer has", n)
+	}
+	b.entry(single(2, "ou=b,"+base, true))
+	b.flush()
+	if n := b.names("ou=in,ou=b," + base); n != 2 {
+		t.Errorf("%d entries where it is, want 2", n)
+	}
+}

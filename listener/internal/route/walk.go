@@ -177,9 +177,14 @@ func (r *Router) enter(tx *store.Tx, m *Module, walk *store.Walk, pos []byte, id
 	if walk.Known {
 		return 0, nil
 	}
-	return 1, tx.AddWalkTask(store.Task{
-		Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq,
-	}, record, pos)
+	t := store.Task{Module: m.number, Seq: tx.NextSeq(), Kind: listener.KindCreate, Cause: walk.Cause, ID: id, New: record.Seq}
+	if err := m.takeKnown(tx, &t, record.Seq); err != nil {
+		return 0, err
+	}
+	if t.Old != 0 { // it may have had another name
+		return 1, tx.AddTask(t)
+	}
+	return 1, tx.AddWalkTask(t, record, pos)
 }
 
 // leave takes an entry from the module that it knows and that does not match.

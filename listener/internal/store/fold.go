@@ -144,7 +144,7 @@ func (tx *Tx) foldRun(f *Folding, run []Task) (gone int, err error) {
 	folded := last
 	folded.Old = first.Old
 	keep := folded.Old != 0 || folded.New != 0
-	if folded.Old != 0 && folded.New != 0 {
+	if folded.Old != 0 && folded.New != 0 && first.Kind != listener.KindCreate {
 		old, err := tx.Version(folded.ID, folded.Old)
 		if err != nil {
 			return 0, err

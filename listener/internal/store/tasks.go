@@ -19,7 +19,7 @@ type Task struct {
 	Kind   listener.Kind
 	Cause  listener.Cause
 	ID     uint64 // the entry
-	Old    uint64 // version before, 0: none
+	Old    uint64 // version before, 0: none. Of a create: what the module was told before it was resynchronized
 	New    uint64 // version after, 0: none
 
 	// Place is where the task is.
@@ -74,7 +74,7 @@ func (tx *Tx) AddWalkTask(t Task, r *Record, pos []byte) error {
 func (tx *Tx) addToBacklog(t *Task, keys []string) error {
 	if t.Kind == listener.KindCreate {
 		keys = keys[1:] // by its entry it is found among the pending ones
-		if above, ok := schema.ParentKey([]byte(keys[0])); ok {
+		if above, ok := schema.ParentKey([]byte(keys[len(keys)-1])); ok {
 			keys = append(keys, below(string(above)))
 		}
 	}
