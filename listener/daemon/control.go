@@ -183,7 +183,7 @@ func (s service) Show(module, target string) (admin.FailedDetail, error) {
 	}
 	out := admin.FailedDetail{Failed: f.Failed, Stack: f.failure.Stack}
 	err = d.store.View(func(tx *store.Tx) error {
-		t, err := loadTask(tx, &f.task)
+		t, err := loadTask(tx, &f.task, &d.box.decoded)
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (s service) Show(module, target string) (admin.FailedDetail, error) {
 			if queue[i].Seq == f.Seq {
 				continue
 			}
-			next, err := loadTask(tx, &queue[i])
+			next, err := loadTask(tx, &queue[i], &d.box.decoded)
 			if err != nil {
 				return err
 			}

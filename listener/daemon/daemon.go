@@ -207,7 +207,9 @@ func (d *Daemon) follow(ctx context.Context, consumer *syncrepl.Consumer) error 
 	var running sync.WaitGroup
 	var dispatchErr error
 	running.Go(func() {
-		dispatchErr = d.lanes.Run(dispatching)
+		if dispatchErr = d.lanes.Run(dispatching); dispatchErr == nil {
+			dispatchErr = d.box.finish(d.lanes.CutOff())
+		}
 		stopFollowing(dispatchErr)
 	})
 	running.Go(func() { d.reportProgress(dispatching) })

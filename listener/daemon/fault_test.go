@@ -26,7 +26,7 @@ var faultScenarios = []faultScenario{
 		name: "FirstStart",
 		points: []string{
 			"format", "modules", "schema", "session", "begin-fill", "fill", "index", "index 2", "filled", "cookie", "loaded",
-			"walk", "walk 4", "mark", "step", "step 6", "step 12", "outcome", "acknowledge",
+			"walk", "walk 4", "mark", "step", "step 6", "step 12", "outcome", "acknowledge", "finish",
 		},
 		during: func(c *faulty) { c.once() },
 	},

@@ -189,7 +189,7 @@ type testimony struct {
 	UID, PID, Parent, User int
 	Attempt                int
 	Count                  uint64
-	Found, Colour          string
+	Found, Colour, Surname string
 	Config                 witnessConfig
 	State                  []string
 }
@@ -203,7 +203,7 @@ func (h *witnessHandler) PostRun(context.Context) error {
 
 func (h *witnessHandler) Create(ctx context.Context, new *listener.Entry) error {
 	call := listener.CallInfo(ctx)
-	tell := testimony{PID: os.Getpid(), Parent: os.Getppid(), User: os.Getuid(), Config: h.config, Colour: os.Getenv("COLOUR"), Attempt: call.Attempt}
+	tell := testimony{PID: os.Getpid(), Parent: os.Getppid(), User: os.Getuid(), Config: h.config, Colour: os.Getenv("COLOUR"), Attempt: call.Attempt, Surname: new.Get("surname")}
 	var err error
 	if tell.Count, err = h.env.Shared.Incr(ctx, "count", 1); err != nil {
 		return err
@@ -307,7 +307,7 @@ func TestIsolatedModule(t *testing.T) {
 			counted := map[uint64]bool{}
 			for _, tell := range told {
 				counted[tell.Count] = true
-				if tell.Parent != r.process.PID() || tell.PID == tell.Parent || !strings.HasSuffix(tell.Found, "@example.com") || tell.Colour != "red" ||
+				if tell.Parent != r.process.PID() || tell.PID == tell.Parent || !strings.HasSuffix(tell.Found, "@example.com") || tell.Colour != "red" || !strings.HasPrefix(tell.Surname, "Sn of ") ||
 					tell.Config.Secret != moduleSecret || !slices.Equal(tell.Config.Same, []string{"a", "1"}) || len(tell.State) == 0 {
 					t.Errorf("a call told %+v", tell)
 				}
@@ -331,10 +331,15 @@ func TestIsolatedModule(t *testing.T) {
 					}
 				}
 			}
+			for range 2 { // as a service manager, which signals all; the daemon decides
+				for _, pid := range pids {
+					d.must(syscall.Kill(pid, syscall.SIGTERM))
+				}
+			}
 			r.stop()
 			says(t, "log", 0, 0, r.output(), `"module":"w","msg":"that was all","pid":`, `"msg":"about to crash","stream":"stdout"`)
-			if strings.Contains(r.output(), moduleSecret) {
-				t.Error("the module's secret was logged")
+			if strings.Contains(r.output(), moduleSecret) || strings.Count(r.output(), "a worker process has ended") != 1 {
+				t.Errorf("log: %s", r.output())
 			}
 			for _, pid := range pids {
 				if err := syscall.Kill(pid, 0); err == nil {

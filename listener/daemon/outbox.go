@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -20,6 +21,8 @@ type outbox struct {
 	refill func(module string) (bool, error)
 	attrs  map[string][]string // that the modules want to hear of; none: all
 	calls  callLog
+
+	decoded decoded
 
 	mu      sync.RWMutex      // guards what follows
 	numbers map[string]uint32 // of the modules
@@ -48,6 +51,25 @@ func (o *outbox) handedBefore(module string) uint64 {
 
 var _ dispatch.Outbox = (*outbox)(nil)
 
+// finish stores, at the end of a run, that what was handed out in it was done or is known to
+// have failed; but not for the modules whose calls were cut off.
+func (o *outbox) finish(cutOff map[string]bool) error {
+	o.mu.RLock()
+	numbers, handed := maps.Clone(o.numbers), maps.Clone(o.before)
+	o.mu.RUnlock()
+	return o.store.Update(func(tx *store.Tx) error {
+		tx.Commits("finish")
+		for name, number := range numbers {
+			if before := handed[name]; !cutOff[name] && tx.Mark(number) > before {
+				if err := tx.SetMark(number, before); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // Load implements [dispatch.Outbox].
 func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err error) {
 	module := o.number(name)
@@ -56,7 +78,7 @@ func (o *outbox) Load(name string, q dispatch.Query) (out []*dispatch.Task, err 
 		if err != nil {
 			return err
 		}
-		out, err = newReading(tx, module, &q).all(rows)
+		out, err = o.newReading(tx, module, &q).all(rows)
 		return err
 	})
 	return out, err
@@ -72,7 +94,7 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 				beyond = tx.HasBacklog(module, q.Last, math.MaxUint64)
 				return err
 			}
-			r := newReading(tx, module, &q)
+			r := o.newReading(tx, module, &q)
 			r.inTurn = true
 			if out, err = r.all(rows); err != nil || len(out) > 0 {
 				return err
@@ -87,7 +109,7 @@ func (o *outbox) Backlog(name string, q dispatch.Query) (out []*dispatch.Task, b
 func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispatch.Task, next time.Time, more bool, err error) {
 	module := o.number(name)
 	err = o.store.View(func(tx *store.Tx) error {
-		r := newReading(tx, module, &q)
+		r := o.newReading(tx, module, &q)
 		at := int64(0)
 		at, more, err = tx.Due(module, now.UnixNano(), q.Last, func(seq uint64) store.Held { return store.Held(q.Held(seq)) }, r.add)
 		if at > 0 {
@@ -102,6 +124,7 @@ func (o *outbox) Due(name string, now time.Time, q dispatch.Query) (out []*dispa
 // reading collects the tasks for one query.
 type reading struct {
 	tx      *store.Tx
+	decoded *decoded
 	module  uint32
 	q       *dispatch.Query
 	tasks   []*dispatch.Task
@@ -113,9 +136,9 @@ type reading struct {
 	size    int             // that is left
 }
 
-func newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
+func (o *outbox) newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
 	return &reading{
-		tx: tx, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.HasParked(module),
+		tx: tx, decoded: &o.decoded, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.HasParked(module),
 		left: q.Limit, size: q.Size,
 	}
 }
@@ -140,7 +163,7 @@ func (r *reading) add(row *store.Task) (more bool, err error) {
 	if row.Place == store.InBacklog && r.loaded(row.Seq) {
 		return true, nil
 	}
-	t, err := loadTask(r.tx, row)
+	t, err := loadTask(r.tx, row, r.decoded)
 	if err != nil {
 		return false, err
 	}
@@ -150,7 +173,7 @@ func (r *reading) add(row *store.Task) (more bool, err error) {
 			return false, err
 		}
 		for i := range ahead {
-			first, err := loadTask(r.tx, &ahead[i])
+			first, err := loadTask(r.tx, &ahead[i], r.decoded)
 			if err != nil {
 				return false, err
 			}
@@ -184,7 +207,7 @@ func (r *reading) take(t *dispatch.Task) {
 	}
 }
 
-func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
+func loadTask(tx *store.Tx, row *store.Task, known *decoded) (*dispatch.Task, error) {
 	t := &dispatch.Task{Seq: row.Seq, Kind: row.Kind, Cause: row.Cause, Keys: make([]string, 0, 3), Ref: row}
 	t.Parked, t.Walk = row.Place == store.InParked, row.Place == store.InBacklog
 	f, err := tx.Failure(row.Module, row.Seq)
@@ -192,31 +215,41 @@ func loadTask(tx *store.Tx, row *store.Task) (*dispatch.Task, error) {
 		return nil, err
 	}
 	t.Failure = (*dispatch.Failure)(f)
-	if t.Old, err = loadEntry(tx, t, row.ID, row.Old); err != nil {
+	if t.Old, err = loadEntry(tx, t, known, version{row.ID, row.Old, tx.Names()}); err != nil {
 		return nil, err
 	}
-	if t.New, err = loadEntry(tx, t, row.ID, row.New); t.New != nil {
+	if t.New, err = loadEntry(tx, t, known, version{row.ID, row.New, tx.Names()}); t.New != nil {
 		above, _ := schema.ParentKey([]byte(t.Keys[len(t.Keys)-1]))
 		t.Above = string(above)
 	}
 	return t, err
 }
 
-func loadEntry(tx *store.Tx, t *dispatch.Task, id, version uint64) (*listener.Entry, error) {
-	if version == 0 {
+func loadEntry(tx *store.Tx, t *dispatch.Task, known *decoded, v version) (*listener.Entry, error) {
+	if v.seq == 0 {
 		return nil, nil
 	}
-	record, err := tx.Version(id, version)
-	if err != nil {
-		return nil, err
+	e := known.get(v)
+	if e == nil {
+		record, err := tx.Version(v.id, v.seq)
+		if err != nil {
+			return nil, err
+		}
+		e = &decodedEntry{size: 256 + len(record.DN) + len(record.Attrs), key: string(schema.TreeKey(record.DN))}
+		if e.entry, err = record.Entry(); err != nil {
+			return nil, err
+		}
+		if !t.Walk { // modules walk at times of their own
+			known.put(v, e)
+		}
 	}
-	t.UUID = record.UUID
-	t.Size += 256 + len(record.DN) + len(record.Attrs)
+	t.UUID = e.entry.UUID()
+	t.Size += e.size
 	if len(t.Keys) == 0 {
-		t.Keys = append(t.Keys, string(record.UUID[:]))
+		t.Keys = append(t.Keys, string(t.UUID[:]))
 	}
-	t.Keys = append(t.Keys, string(schema.TreeKey(record.DN)))
-	return record.Entry()
+	t.Keys = append(t.Keys, e.key)
+	return e.entry, nil
 }
 
 // Refill implements [dispatch.Outbox].

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,19 +18,23 @@ import (
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/dispatch"
+	"github.com/listenerd/listenerd/listener/internal/filter"
+	"github.com/listenerd/listenerd/listener/internal/route"
 	"github.com/listenerd/listenerd/listener/internal/store"
+	"github.com/listenerd/listenerd/listener/syncrepl"
 )
 
-// model runs the dispatcher on a real store, and checks what its handlers are called
-// for. It writes the tasks that the router would write, for few entries and names.
+// model runs the router and the dispatcher on a real store, and checks what the handlers
+// are called for, with few entries and names.
 type model struct {
-	t     *testing.T // of the bubble
-	store *store.Store
-	lanes *dispatch.Dispatcher
-	box   *mortal
-	ended chan error
-	rng   *rand.Rand
-	mods  []*observed
+	t      *testing.T // of the bubble
+	store  *store.Store
+	router *route.Router
+	lanes  *dispatch.Dispatcher
+	box    *mortal
+	ended  chan error
+	rng    *rand.Rand
+	mods   []*observed
 
 	dirs map[byte]string // where each entry is; the truth
 	n    int             // values given
@@ -55,6 +58,12 @@ func (o *mortal) Commit(changes map[string]*dispatch.Changes) error {
 	return o.outbox.Commit(changes)
 }
 
+func (o *mortal) isDead() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dead
+}
+
 func (o *mortal) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,9 +77,10 @@ type observed struct {
 	stop   bool
 	latest bool
 	max    int
-	number uint32
-	filter uint64      // the entries it wants, as bits
-	walk   *store.Walk // of the running transaction, or the last one
+	cleans bool // it has a Cleaner
+	knows  bool // it begins with what is there as known
+	module *route.Module
+	filter uint64 // the entries it wants, as bits
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -81,8 +91,12 @@ type observed struct {
 	running map[byte]bool
 	owed    map[uint64]bool // successful calls not acknowledged when the last life ended
 	errs    []string
-	trace   []string // of calls, for when something is wrong
-	harm    int      // of 100 calls, how many fail
+	former  map[byte]bool // entries for which nothing was called since a resync without Cleaner
+	killed  bool          // in a life before; and resynchronized without Cleaner after that:
+	anew    bool          // it may be told to remove what it was never told of
+	clean   string        // what has to be called before anything else
+	trace   []string      // of calls, for when something is wrong
+	harm    int           // of 100 calls, how many fail
 }
 
 func (o *observed) problem(format string, args ...any) {
@@ -92,6 +106,50 @@ func (o *observed) problem(format string, args ...any) {
 func (o *observed) Create(ctx context.Context, _ *listener.Entry) error    { return o.call(ctx) }
 func (o *observed) Modify(ctx context.Context, _, _ *listener.Entry) error { return o.call(ctx) }
 func (o *observed) Remove(ctx context.Context, _ *listener.Entry) error    { return o.call(ctx) }
+
+// tidy is an observed module with steps.
+type tidy struct{ *observed }
+
+func (o tidy) Clean(ctx context.Context) error      { return o.step(ctx, "clean", "initialize") }
+func (o tidy) Initialize(ctx context.Context) error { return o.step(ctx, "initialize", "") }
+
+func (o *observed) step(ctx context.Context, step, next string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.trace = append(o.trace, step)
+	for id, runs := range o.running {
+		if runs {
+			o.problem("%s while entry %d is handled", step, id)
+		}
+	}
+	if step == "clean" && o.clean != step {
+		o.problem("%s is called, and %q is next", step, o.clean)
+	}
+	if o.rng.IntN(100) < o.harm {
+		return errors.New("no")
+	}
+	if step == "clean" {
+		clear(o.known)
+	}
+	o.clean = next
+	return nil
+}
+
+// resynced is called when the module has another queue: what was done is not repeated.
+func (o *observed) resynced() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.trace = append(o.trace, "resync")
+	o.owed = map[uint64]bool{}
+	if o.cleans {
+		o.clean = "clean"
+		return
+	}
+	o.anew = o.anew || o.killed
+	for id := byte(1); id <= modelEntries; id++ {
+		o.former[id] = true
+	}
+}
 
 func (o *observed) call(ctx context.Context) error {
 	c := listener.CallInfo(ctx)
@@ -105,6 +163,9 @@ func (o *observed) call(ctx context.Context) error {
 		o.problem("seq %d overlaps", c.Seq)
 	}
 	o.running[id] = true
+	if o.clean != "" {
+		o.problem("seq %d comes before %s", c.Seq, o.clean)
+	}
 	fate, pause := o.rng.IntN(100), time.Duration(o.rng.IntN(5))*time.Millisecond
 	o.mu.Unlock()
 	time.Sleep(pause)
@@ -152,13 +213,18 @@ func (o *observed) succeeded(id byte, c *listener.Call) {
 	if c.Seq <= o.last[id] {
 		o.problem("seq %d comes after %d", c.Seq, o.last[id])
 	}
-	if got := state(o.known[id]); got != state(c.Old) {
+	spurious := c.Kind == listener.KindRemove && o.known[id] == nil && o.killed && o.anew
+	if got := state(o.known[id]); got != state(c.Old) && !o.former[id] && !spurious {
 		o.problem("seq %d: old is %s, and was told as %s", c.Seq, state(c.Old), got)
 	}
+	if o.former[id] && c.Kind == listener.KindModify {
+		o.problem("seq %d is a modify, and nothing was created since the resync", c.Seq)
+	}
+	delete(o.former, id)
 	delete(o.known, id)
 	if c.New != nil {
 		for other, e := range o.known {
-			if e.DN() == c.New.DN() {
+			if e.DN() == c.New.DN() && !o.former[other] {
 				o.problem("seq %d: entries %d and %d are both at %s", c.Seq, id, other, e.DN())
 			}
 		}
@@ -172,37 +238,99 @@ func (m *model) open(dir string) {
 	if m.store, err = store.Open(dir); err != nil {
 		m.t.Fatal(err)
 	}
-	err = m.store.Update(func(tx *store.Tx) error {
+}
+
+// listen prepares the router, as a start of the daemon does, for the modules.
+func (m *model) listen(mods ...*observed) {
+	m.lanes = nil
+	var modules []*route.Module
+	for _, o := range mods {
+		f, err := filter.Compile(o.text(), nil)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for id := range m.dirs {
+			if o.module == nil && o.knows && o.wants(uint64(id)) {
+				o.known[id] = m.entry(id)
+			}
+		}
+		o.module = &route.Module{Name: o.name, Filter: f, Known: o.knows}
+		modules = append(modules, o.module)
+	}
+	wanted := m.wanted()
+	var err error
+	m.router, err = route.New(m.store, route.Config{
+		Base: modelBase, Modules: modules, Limits: route.Limits{MinDeletes: math.MaxUint64},
+		Queued: func(seq uint64, added map[string]int) {
+			if m.lanes != nil {
+				m.lanes.Queued(seq, added)
+			}
+		},
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, o := range mods {
+		if wanted[o.name] {
+			o.resynced()
+		}
+		if o.cleans {
+			err = errors.Join(err, m.router.Cleans(o.module))
+		}
+	}
+	_, err2 := m.router.Begin(context.Background(), syncrepl.Session{URI: "ldap://x"})
+	err = errors.Join(err, err2, m.router.RefreshDone(context.Background()), m.router.Cookie(context.Background(), []byte("c")), m.router.Flush(context.Background()))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// wanted returns the modules that are to be resynchronized.
+func (m *model) wanted() map[string]bool {
+	out := map[string]bool{}
+	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
-			s := new(store.ModuleState)
-			if err := tx.SetModule(o.name, s); err != nil {
+			state, err := tx.Module(o.name)
+			if err != nil {
 				return err
 			}
-			o.number = s.Number
+			out[o.name] = state != nil && state.Resync == store.ResyncWanted
 		}
 		return nil
 	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	return out
 }
 
 func (m *model) start() {
+	m.listen(m.mods...)
 	m.box = &mortal{outbox: outbox{store: m.store, numbers: map[string]uint32{}, refill: m.refill, before: map[string]uint64{}}}
 	var modules []dispatch.Module
 	seq := uint64(0)
 	err := m.store.View(func(tx *store.Tx) error {
 		seq = tx.Counters().Seq
 		for _, o := range m.mods {
-			m.box.numbers[o.name] = o.number
-			m.box.before[o.name] = min(tx.Mark(o.number), seq)
-			failed, setAside, err := tx.CountFailures(o.number)
+			number := o.module.Number()
+			m.box.numbers[o.name] = number
+			m.box.before[o.name] = min(tx.Mark(number), seq)
+			failed, setAside, err := tx.CountFailures(number)
 			if err != nil {
 				return err
 			}
+			state, err := tx.Module(o.name)
+			if err != nil {
+				return err
+			}
+			handler := listener.Handler(o)
+			if o.cleans {
+				handler = tidy{o}
+			}
 			modules = append(modules, dispatch.Module{
-				Name: o.name, Spec: listener.Spec{Name: o.name, RunAsynchronously: o.async}, Workers: 3, Executor: dispatch.InProcess(o), Log: zap.NewNop(),
-				Queued: tx.CountTasks(o.number), Failed: failed, SetAside: setAside, Handed: tx.Mark(o.number),
+				Name: o.name, Spec: listener.Spec{Name: o.name, RunAsynchronously: o.async}, Workers: 3, Executor: dispatch.InProcess(handler), Log: zap.NewNop(),
+				Steps:  dispatch.Steps{Resync: dispatch.Resync(state.Resync), Initialized: state.Initialized},
+				Queued: tx.CountTasks(number), Failed: failed, SetAside: setAside, Handed: tx.Mark(number),
 				Settings: dispatch.Settings{RetryMin: 10 * time.Millisecond, RetryMax: 100 * time.Millisecond, PostRunMaxDelay: time.Hour, StopOnError: o.stop, Latest: o.latest, MaxTasks: o.max},
 			})
 		}
@@ -227,17 +355,28 @@ func (m *model) run(end func(*dispatch.Dispatcher)) error {
 }
 
 // live lets things happen while the dispatcher runs, and kills it or stops it.
-func (m *model) live(kill bool) {
+func (m *model) live(kill, resync bool) {
+	var resets sync.WaitGroup
 	err := m.run(func(*dispatch.Dispatcher) {
 		for range m.rng.IntN(6) {
 			m.change(1 + m.rng.IntN(20))
 			time.Sleep(time.Duration(m.rng.IntN(30)) * time.Millisecond)
+			if resync && m.rng.IntN(2) == 0 {
+				if o := m.mods[m.rng.IntN(len(m.mods))]; m.want(o) {
+					resets.Go(func() { m.reset(o) })
+				}
+			}
+			m.purge()
 		}
 		if kill {
 			m.box.kill()
 			time.Sleep(time.Duration(m.rng.IntN(10)) * time.Millisecond)
 		}
 	})
+	resets.Wait()
+	if err == nil && !kill {
+		err = m.box.finish(m.lanes.CutOff())
+	}
 	if err != nil && !errors.Is(err, errKilled) {
 		m.t.Fatal(err)
 	}
@@ -247,6 +386,7 @@ func (m *model) live(kill bool) {
 	m.noteOwed()
 	for _, o := range m.mods {
 		o.trace = append(o.trace, "end of a life")
+		o.killed = o.killed || kill
 	}
 }
 
@@ -255,74 +395,113 @@ func (m *model) noteOwed() {
 	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
 			o.owed = map[uint64]bool{}
-			for _, list := range []func(uint32, uint64, uint64, int) ([]store.Task, error){tx.Tasks, tx.Backlog, tx.ParkedTasks} {
-				tasks, err := list(o.number, 0, 1<<62, 1<<30)
-				if err != nil {
-					return err
+			err := tx.EachTask(o.module.Number(), 0, func(t *store.Task) (bool, error) {
+				if o.done[t.Seq] != "" {
+					o.owed[t.Seq] = true
 				}
-				for _, t := range tasks {
-					if o.done[t.Seq] != "" {
-						o.owed[t.Seq] = true
-					}
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// change writes n random changes, as the router does, and tells of them.
-func (m *model) change(n int) {
-	seq, added := uint64(0), map[string]int{}
-	err := m.store.Update(func(tx *store.Tx) error {
-		for range n {
-			if err := m.step(tx, added); err != nil {
+				return true, nil
+			})
+			if err != nil {
 				return err
 			}
 		}
-		seq = tx.Counters().Seq
 		return nil
 	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if m.lanes != nil {
-		m.lanes.Queued(seq, added)
+}
+
+// want asks for a resync of a module, or of all it knows by their names; it tells whether
+// it is one as a whole.
+func (m *model) want(o *observed) bool {
+	subtree := m.rng.IntN(3) == 0
+	var err error
+	if subtree {
+		err = route.WantSubtree(m.store, o.name, modelBase)
+	} else {
+		err = route.WantResync(m.store, o.name)
+	}
+	switch {
+	case err == nil && subtree:
+		m.router.Resume()
+	case err != nil && !errors.Is(err, route.ErrResyncing) && !errors.Is(err, route.ErrNotNoted) && !errors.Is(err, route.ErrNoEntry):
+		m.t.Error(err)
+	}
+	return err == nil && !subtree
+}
+
+// reset gives a module another queue, as the daemon does.
+func (m *model) reset(o *observed) {
+	_ = m.lanes.Reset(context.Background(), o.name, func(forget func(uint64)) error { // or the next start does
+		if m.box.isDead() {
+			return errKilled
+		}
+		return m.router.Resync(o.module, o.cleans, m.box.handedBefore(o.name), func(seq uint64) {
+			forget(seq)
+			m.box.renumber(o.name, o.module.Number())
+			o.resynced()
+		})
+	})
+}
+
+// purge removes some of what is no longer used, and tells whether there is more.
+func (m *model) purge() (more bool) {
+	err := m.store.Update(func(tx *store.Tx) (err error) {
+		more, err = tx.Purge()
+		return err
+	})
+	if err != nil {
+		m.t.Error(err)
+	}
+	return more
+}
+
+// change reports n random changes live, a few at a time.
+func (m *model) change(n int) {
+	var err error
+	for range n {
+		m.step()
+		if m.rng.IntN(8) == 0 {
+			err = errors.Join(err, m.router.Flush(context.Background()))
+		}
+	}
+	if err = errors.Join(err, m.router.Flush(context.Background())); err != nil {
+		m.t.Fatal(err)
 	}
 }
 
-const modelEntries, modelNames = 5, 7
+const (
+	modelBase                = "dc=x"
+	modelEntries, modelNames = 5, 7
+)
 
-func (m *model) step(tx *store.Tx, added map[string]int) error {
+func (m *model) step() {
 	id := byte(1 + m.rng.IntN(modelEntries))
-	old, err := tx.Lookup(listener.UUID{id})
-	if err != nil {
-		return err
-	}
-	dn := "uid=" + strconv.Itoa(m.rng.IntN(modelNames))
+	dn := "uid=" + strconv.Itoa(m.rng.IntN(modelNames)) + "," + modelBase
 	for other, at := range m.dirs {
 		if other != id && at == dn {
 			dn = m.dirs[id] // occupied
 		}
 	}
 	m.n++
-	var new *store.Record
+	var err error
 	switch gone := m.rng.IntN(6) == 0; {
-	case old == nil && dn == "":
-		return nil
-	case old == nil || !gone:
+	case m.dirs[id] == "" && dn == "":
+	case m.dirs[id] == "" || !gone:
 		if m.rng.IntN(2) == 0 && m.dirs[id] != "" {
 			dn = m.dirs[id]
 		}
-		new = &store.Record{UUID: listener.UUID{id}, DN: dn, Attrs: attribute("sn", strconv.Itoa(m.n))}
 		m.dirs[id] = dn
+		content := attribute("sn", strconv.Itoa(m.n)) + attribute("uidNumber", strconv.Itoa(int(id)))
+		err = m.router.Entry(context.Background(), &syncrepl.Entry{UUID: syncrepl.UUID{id}, DN: []byte(dn), Attributes: []byte(content)})
 	default:
 		delete(m.dirs, id)
+		err = m.router.Delete(context.Background(), []syncrepl.UUID{{id}})
 	}
-	return m.write(tx, added, old, new)
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // attribute returns a PartialAttributeList with one short attribute.
@@ -331,106 +510,7 @@ func attribute(name, value string) string {
 	return tlv(0x30, tlv(0x04, name)+tlv(0x31, tlv(0x04, value)))
 }
 
-func (m *model) write(tx *store.Tx, added map[string]int, old, new *store.Record) error {
-	seq := tx.NextSeq()
-	id := uint64(0)
-	if new != nil {
-		new.Seq = seq
-	}
-	if old == nil {
-		if err := tx.Insert(new); err != nil {
-			return err
-		}
-		id = new.ID
-	} else {
-		id = old.ID
-		if new != nil {
-			new.ID = id
-		}
-	}
-	routed := false
-	for _, o := range m.mods {
-		t := store.Task{Module: o.number, Seq: seq, Cause: listener.CauseLive, ID: id}
-		member, wanted := old != nil && tx.IsMember(o.number, id), new != nil && o.wants(uint64(new.UUID[0]))
-		switch {
-		case !member && wanted:
-			if w := o.walk; w != nil && (w.Leave || bytes.Compare(store.Position(new), w.Pos) > 0) {
-				continue
-			}
-			t.Kind, t.New = listener.KindCreate, seq
-		case member && wanted:
-			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
-		case member:
-			t.Kind, t.Old = listener.KindRemove, old.Seq
-		default:
-			continue
-		}
-		if err := tx.SetMember(o.number, id, wanted); err != nil {
-			return err
-		}
-		if err := tx.AddTask(t); err != nil {
-			return err
-		}
-		routed = true
-		added[o.name]++
-	}
-	if old == nil {
-		return nil
-	}
-	if routed || tx.HasTasks(id) {
-		if err := tx.KeepVersion(old); err != nil {
-			return err
-		}
-	}
-	if new == nil {
-		return tx.Delete(old)
-	}
-	return tx.Replace(old, new)
-}
-
-// refill goes on with a module's walk: first the removes of what it is to lose, then the
-// creates of what it does not know, in steps, as the router does.
-func (m *model) refill(name string) (more bool, err error) {
-	added := map[string]int{}
-	seq := uint64(0)
-	err = m.store.Update(func(tx *store.Tx) error {
-		state, err := tx.Module(name)
-		if err != nil || state.Walk == nil {
-			return err
-		}
-		walk, o := *state.Walk, m.module(name)
-		looked := 0
-		iterate := tx.Walk
-		if walk.Leave {
-			iterate = tx.WalkBack
-		}
-		err = iterate(walk.Pos, func(pos []byte, id uint64) (bool, error) {
-			walk.Pos = bytes.Clone(pos)
-			looked++
-			more = looked == 2
-			return !more, m.visit(tx, o, &walk, id, added)
-		})
-		if err != nil {
-			return err
-		}
-		switch next := &walk; {
-		case more:
-			state.Walk = next
-		case walk.Leave:
-			more = true
-			state.Walk = &store.Walk{Cause: walk.Cause}
-		default:
-			state.Walk = nil
-		}
-		o.setWalk(state.Walk)
-		seq = tx.Counters().Seq
-		return tx.SetModule(name, state)
-	})
-	if err == nil && len(added) > 0 {
-		m.lanes.Queued(seq, added)
-	}
-	return more, err
-}
+func (m *model) refill(name string) (bool, error) { return m.router.Step(m.module(name).module) }
 
 func (m *model) module(name string) *observed {
 	for _, o := range m.mods {
@@ -444,45 +524,27 @@ func (m *model) module(name string) *observed {
 // wants is the module's filter: it changes from one walk to the next.
 func (o *observed) wants(id uint64) bool { return o.filter&(1<<id) != 0 }
 
-func (m *model) visit(tx *store.Tx, o *observed, walk *store.Walk, id uint64, added map[string]int) error {
-	record, err := tx.Get(id)
-	if err != nil {
-		return err
+// text is the filter.
+func (o *observed) text() string {
+	text := "(|(uidNumber=0)"
+	for id := range uint64(modelEntries + 1) {
+		if o.wants(id) {
+			text += "(uidNumber=" + strconv.FormatUint(id, 10) + ")"
+		}
 	}
-	member, wanted := tx.IsMember(o.number, id), o.wants(uint64(record.UUID[0]))
-	t := store.Task{Module: o.number, Cause: walk.Cause, ID: id}
-	switch {
-	case walk.Leave && member && !wanted:
-		t.Kind, t.Old = listener.KindRemove, record.Seq
-	case !walk.Leave && !member && wanted:
-		t.Kind, t.New = listener.KindCreate, record.Seq
-	default:
-		return nil
-	}
-	t.Seq = tx.NextSeq()
-	added[o.name]++
-	if err := tx.SetMember(o.number, id, wanted); err != nil {
-		return err
-	}
-	return tx.AddTask(t)
+	return text + ")"
 }
 
-func (o *observed) setWalk(w *store.Walk) { o.walk = w }
-
-// newFilter has the modules walked for another filter, as after a start with another
-// configuration.
+// newFilter gives the modules other filters for the next start.
 func (m *model) newFilter() {
-	err := m.store.Update(func(tx *store.Tx) error {
+	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
-			o.filter = uint64(m.rng.IntN(1 << (modelEntries + 1)))
-			o.walk = &store.Walk{Cause: listener.CauseReconcile, Leave: true}
 			state, err := tx.Module(o.name)
 			if err != nil {
 				return err
 			}
-			state.Walk = o.walk
-			if err := tx.SetModule(o.name, state); err != nil {
-				return err
+			if state == nil || state.Walk == nil || !state.Walk.Known { // else it is not noted yet what it knows
+				o.filter = uint64(m.rng.IntN(1 << (modelEntries + 1)))
 			}
 		}
 		return nil
@@ -510,8 +572,17 @@ func (m *model) check() (problems []string) {
 	}
 	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
-			if n := tx.CountTasks(o.number); n != 0 || tx.HasParked(o.number) {
+			number := o.module.Number()
+			if n := tx.CountTasks(number); n != 0 || tx.HasParked(number) {
 				problems = append(problems, fmt.Sprintf("%s: %d calls are owed", o.name, n))
+			}
+			if o.clean != "" {
+				problems = append(problems, fmt.Sprintf("%s: %s was not called", o.name, o.clean))
+			}
+			for former := range number {
+				if n := tx.CountTasks(former) + tx.CountMembers(former); n > 0 && !m.isNumber(former) {
+					problems = append(problems, fmt.Sprintf("%s: %d rows are left of number %d", o.name, n, former))
+				}
 			}
 		}
 		return nil
@@ -522,14 +593,24 @@ func (m *model) check() (problems []string) {
 	return problems
 }
 
+// isNumber tells whether a module has the number.
+func (m *model) isNumber(number uint32) bool {
+	for _, o := range m.mods {
+		if o.module.Number() == number {
+			return true
+		}
+	}
+	return false
+}
+
 // Whatever fails and is killed, each entry's calls are one chain in order, without
 // overlap or loss, only unacknowledged calls are repeated, and no two entries are ever
 // at one name.
 func TestCallsAreAChain(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.Uint64().Draw(r, "seed")
-		harm := rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 40, 90}), 6, 6).Draw(r, "harm")
-		lives := rapid.SliceOfN(rapid.SampledFrom([]string{"stopped", "killed", "changes, stopped", "changes, killed", "changes, filter, stopped", "filter, killed"}), 1, 6).Draw(r, "lives")
+		harm := rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 40, 90}), 9, 9).Draw(r, "harm")
+		lives := rapid.SliceOfN(rapid.SampledFrom([]string{"stopped", "killed", "changes, stopped", "changes, killed", "changes, filter, stopped", "filter, killed", "resync, killed", "changes, resync, stopped", "wish, resync, filter, killed"}), 1, 4).Draw(r, "lives")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) { problems = newModel(t, seed, harm).history(lives) })
 		if len(problems) > 0 {
@@ -540,14 +621,33 @@ func TestCallsAreAChain(t *testing.T) {
 
 func newModel(t *testing.T, seed uint64, harm []int) *model {
 	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 0)), dirs: map[byte]string{}}
-	for i, o := range []*observed{{name: "sync"}, {name: "stop", stop: true}, {name: "pool", async: true}, {name: "latest", latest: true}, {name: "latestPool", latest: true, async: true}, {name: "full", max: 5}} {
+	for i, o := range []*observed{{name: "sync"}, {name: "stop", stop: true}, {name: "pool", async: true}, {name: "latest", latest: true}, {name: "latestPool", latest: true, async: true}, {name: "full", max: 5},
+		{name: "clean", cleans: true}, {name: "cleanPool", cleans: true, async: true, latest: true}, {name: "knows", knows: true}} {
 		o.filter = math.MaxUint64
 		o.rng, o.harm = rand.New(rand.NewPCG(seed, uint64(i+1))), harm[i]
 		o.known, o.done, o.entry, o.last, o.running = map[byte]*listener.Entry{}, map[uint64]string{}, map[uint64]byte{}, map[byte]uint64{}, map[byte]bool{}
+		o.former, o.owed = map[byte]bool{}, map[uint64]bool{}
 		m.mods = append(m.mods, o)
 	}
 	m.open(t.TempDir())
+	m.listen() // the first fill
+	m.change(m.rng.IntN(10))
 	return m
+}
+
+// entry returns an entry as it is mirrored.
+func (m *model) entry(id byte) (e *listener.Entry) {
+	err := m.store.View(func(tx *store.Tx) error {
+		record, err := tx.Lookup(listener.UUID{id})
+		if err == nil {
+			e, err = record.Entry()
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return e
 }
 
 // history runs the lives one after the other, lets everything succeed at the end, and
@@ -555,13 +655,17 @@ func newModel(t *testing.T, seed uint64, harm []int) *model {
 func (m *model) history(lives []string) []string {
 	defer func() { _ = m.store.Close() }()
 	for _, life := range lives {
-		if strings.Contains(life, "changes") {
-			m.change(1 + m.rng.IntN(50))
-		}
 		if strings.Contains(life, "filter") {
 			m.newFilter()
 		}
-		m.live(strings.Contains(life, "killed"))
+		m.listen(m.mods...)
+		if strings.Contains(life, "changes") {
+			m.change(1 + m.rng.IntN(50))
+		}
+		if strings.Contains(life, "wish") {
+			m.want(m.mods[m.rng.IntN(len(m.mods))])
+		}
+		m.live(strings.Contains(life, "killed"), strings.Contains(life, "resync"))
 	}
 	for _, o := range m.mods {
 		o.harm = 0
@@ -569,6 +673,8 @@ func (m *model) history(lives []string) []string {
 	err := m.run(func(d *dispatch.Dispatcher) {
 		if err := d.Settle(context.Background()); err != nil {
 			m.t.Fatal(err)
+		}
+		for m.purge() {
 		}
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func (d *Daemon) wanted() (modules []*route.Module) {
 
 func (d *Daemon) reset(ctx context.Context, m *route.Module) {
 	err := d.lanes.Reset(ctx, m.Name, func(forget func(uint64)) error {
-		return d.router.Resync(m, d.cleans[m.Name], func(seq uint64) {
+		return d.router.Resync(m, d.cleans[m.Name], d.box.handedBefore(m.Name), func(seq uint64) {
 			forget(seq)
 			d.box.renumber(m.Name, m.Number())
 		})

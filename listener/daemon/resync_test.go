@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -121,7 +122,9 @@ func TestResyncWithoutCleaner(t *testing.T) {
 	d.delete(bob)
 	eve := "uid=eve,ou=people," + base
 	d.modify(eve, []string{"sn", "Changed"})
-	r.until("it is owed three calls", func() bool { return r.module("plain").Queued == 3 })
+	d.person("zoe", "ou=people,"+base)
+	d.delete("uid=zoe,ou=people," + base) // she was never told of
+	r.until("it is owed five calls", func() bool { return r.module("plain").Queued == 5 })
 	r.stop()
 	s.printed("resync", "plain")
 	r = s.start()
@@ -173,5 +176,51 @@ func TestResyncWrongModule(t *testing.T) {
 	r := s.start()
 	r.idle("stays")
 	check("online: ")
+	r.stop()
+}
+
+// Wherever the daemon is killed, a resync is carried through: after the last clean comes
+// initialize, and then a create for each entry, repeated at most as it was.
+func TestResyncSurvivesKills(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	for i := range 40 {
+		d.person(fmt.Sprint("p", i), "ou=people,"+base)
+	}
+	s.configure(server, instance("cleaner", "cleaner"))
+	r := s.start()
+	r.idle("cleaner")
+	for _, lines := range []int{0, 1, 2, 3, 4, 10, 30, 46} { // written since the resync, when it is killed
+		before := len(s.journal("cleaner"))
+		s.printed("resync", "cleaner")
+		r.until("it is to be killed", func() bool { return len(s.since("cleaner", before)) >= lines })
+		r.process.Kill()
+		r = s.start()
+		r.until("it answers", func() bool { _, ok := r.status(); return ok })
+		s.printed("wait")
+		docs := s.since("cleaner", before)
+		last := -1
+		for i, doc := range docs {
+			if doc.Call == "clean" {
+				last = i
+			}
+		}
+		if last < 0 || last+1 >= len(docs) || docs[last+1].Call != "initialize" {
+			t.Fatalf("killed after %d lines: %q", lines, kindsOf(docs))
+		}
+		seqs := map[event.Value]uint64{}
+		for _, doc := range docs[last+1:] {
+			if doc.UUID == "" {
+				continue
+			}
+			if seq := seqs[doc.DN]; doc.Call != "create" || doc.Cause != "resync" || seq != 0 && seq != doc.Seq {
+				t.Errorf("killed after %d lines: %s (%s) of %s, seq %d, after seq %d", lines, doc.Call, doc.Cause, doc.DN, doc.Seq, seq)
+			}
+			seqs[doc.DN] = doc.Seq
+		}
+		if len(seqs) != 43 {
+			t.Errorf("killed after %d lines: %d entries are created", lines, len(seqs))
+		}
+	}
 	r.stop()
 }

@@ -104,7 +104,7 @@ type ModuleStatus struct {
 	// Name of the instance, and of the module it is one of.
 	Name   string `json:"name"`
 	Module string `json:"module"`
-	// State is waiting (for the mirror to be filled), initializing, walking, held (the
+	// State is waiting (for the mirror to be filled), cleaning, initializing, walking, held (the
 	// removes of its walk are), running, failing, backing off, stopped, stuck, paused,
 	// idle or orphaned (no longer in the configuration).
 	State string `json:"state"`

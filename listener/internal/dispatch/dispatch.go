@@ -224,6 +224,21 @@ func (d *Dispatcher) fail(err error) {
 	}
 }
 
+// CutOff returns, after Run, the modules with calls that were ended by the shutdown or had
+// not ended: what became of them is not known to the outbox. What was handed out to the
+// others was done, or has failed.
+func (d *Dispatcher) CutOff() map[string]bool {
+	out := map[string]bool{}
+	for _, l := range d.lanes {
+		l.mu.Lock()
+		for _, m := range l.modules {
+			out[m.name] = m.cutOff || m.inFlight > 0
+		}
+		l.mu.Unlock()
+	}
+	return out
+}
+
 // Settle waits until no module has anything left that could run now or later by
 // itself: every task is acknowledged or set aside.
 func (d *Dispatcher) Settle(ctx context.Context) error {

@@ -37,6 +37,7 @@ type down struct {
 // parked.
 func (m *module) failedLocked(w *work, err error) {
 	if context.Cause(m.lane.d.calls) != nil {
+		m.cutOff = true
 		return // shutdown: it is repeated after the next start
 	}
 	m.failures++

@@ -56,6 +56,7 @@ type module struct {
 	halted map[*work]*time.Timer // tasks that stop the module
 	down   down
 	gaveUp bool // no more calls in this run
+	cutOff bool // a call ended with the shutdown, or did not
 
 	steps     Steps
 	prepared  bool          // pre_run is through

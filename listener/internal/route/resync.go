@@ -20,11 +20,15 @@ import (
 // ErrResyncing is returned when a module is resynchronized as a whole already.
 var ErrResyncing = errors.New("the module is being resynchronized already")
 
+// ErrNotNoted is returned while it is not yet noted what a new module is taken to know.
+var ErrNotNoted = errors.New("what the module knows from the start (bootstrap: none) is not noted yet; try again when it is no longer walking")
+
 // ErrNoEntry is returned when there is no entry at or below a DN.
 var ErrNoEntry = errors.New("the mirror has no entry at or below that DN")
 
 // WantResync stores that the module is to be resynchronized. The daemon does so at once
-// with [Router.Resync], or when it starts. The error is [ErrResyncing] if it does already.
+// with [Router.Resync], or when it starts. The error is [ErrResyncing] if it does already, and
+// [ErrNotNoted] if it cannot be yet.
 func WantResync(s *store.Store, module string) error {
 	return s.Update(func(tx *store.Tx) error {
 		tx.Commits("want-resync")
@@ -32,12 +36,22 @@ func WantResync(s *store.Store, module string) error {
 		if err != nil || state == nil {
 			return err // a module without state is told of everything anyway
 		}
-		if state.Resync != "" {
-			return ErrResyncing
+		if err := mayResync(state); err != nil {
+			return err
 		}
 		state.Resync = store.ResyncWanted
 		return tx.SetModule(module, state)
 	})
+}
+
+func mayResync(state *store.ModuleState) error {
+	switch {
+	case state.Resync != "":
+		return ErrResyncing
+	case state.Walk != nil && state.Walk.Known:
+		return ErrNotNoted
+	}
+	return nil
 }
 
 // WantSubtree stores that the module is to be told again of the entry with the name and of
@@ -49,8 +63,8 @@ func WantSubtree(s *store.Store, module, dn string) error {
 		if err != nil || state == nil {
 			return err
 		}
-		if state.Resync != "" {
-			return ErrResyncing
+		if err := mayResync(state); err != nil {
+			return err
 		}
 		if len(tx.At(dn)) == 0 && !tx.HasBelow(dn) {
 			return fmt.Errorf("%w: %s", ErrNoEntry, dn)
@@ -62,16 +76,17 @@ func WantSubtree(s *store.Store, module, dn string) error {
 }
 
 // Resync begins what [WantResync] asked for, in one transaction: no call of the module may
-// be in flight. cleans tells that the module has a Cleaner. forget is called in the
+// be in flight, and those made are done or known to have failed, but for what was handed out
+// in earlier runs, up to that seq. cleans tells that the module has a Cleaner. forget is called in the
 // transaction with its seq: later tasks are those of the new number.
-func (r *Router) Resync(m *Module, cleans bool, forget func(seq uint64)) error {
+func (r *Router) Resync(m *Module, cleans bool, handed uint64, forget func(seq uint64)) error {
 	return r.store.Update(func(tx *store.Tx) error {
 		tx.Commits("resync")
 		state, err := tx.Module(m.Name)
 		if err != nil || state.Resync != store.ResyncWanted {
 			return err
 		}
-		if err := restart(tx, state, cleans); err != nil {
+		if err := restart(tx, state, cleans, handed); err != nil {
 			return err
 		}
 		if err := m.store(tx, state); err != nil {
@@ -83,9 +98,9 @@ func (r *Router) Resync(m *Module, cleans bool, forget func(seq uint64)) error {
 }
 
 // restart gives a module a new number.
-func restart(tx *store.Tx, state *store.ModuleState, cleans bool) error {
+func restart(tx *store.Tx, state *store.ModuleState, cleans bool, handed uint64) error {
 	leave := state.Walk != nil && state.Walk.Leave && !cleans
-	state.Former = append(state.Former, store.Former{Number: state.Renumber()})
+	state.Former = append(state.Former, store.Former{Number: state.Renumber(), Handed: handed})
 	state.Resync, state.Subtrees = store.ResyncClean, nil
 	state.Walk = &store.Walk{Cause: listener.CauseResync, Leave: leave}
 	if cleans {
@@ -113,7 +128,7 @@ func (r *Router) Cleans(m *Module) error {
 		if err != nil || state.Resync != store.ResyncClean || len(state.Former) == 0 {
 			return err
 		}
-		if err := restart(tx, state, true); err != nil {
+		if err := restart(tx, state, true, 0); err != nil {
 			return err
 		}
 		return m.store(tx, state)
@@ -157,7 +172,7 @@ func (r *Router) takeOver(tx *store.Tx, m *Module, state *store.ModuleState) (ad
 		f := &state.Former[i]
 		looked := 0
 		err := tx.EachTask(f.Number, f.Taken, func(t *store.Task) (bool, error) {
-			n, err := takeRemove(tx, m, t)
+			n, err := takeRemove(tx, m, f, t)
 			f.Taken = t.Seq
 			added += n
 			looked++
@@ -172,7 +187,7 @@ func (r *Router) takeOver(tx *store.Tx, m *Module, state *store.ModuleState) (ad
 }
 
 // takeRemove adds what a former task owes, if it is the last remove of its entry.
-func takeRemove(tx *store.Tx, m *Module, t *store.Task) (int, error) {
+func takeRemove(tx *store.Tx, m *Module, f *store.Former, t *store.Task) (int, error) {
 	if t.Kind != listener.KindRemove {
 		return 0, nil
 	}
@@ -185,7 +200,7 @@ func takeRemove(tx *store.Tx, m *Module, t *store.Task) (int, error) {
 			return 0, nil
 		}
 	}
-	old, known := told(tx, queue)
+	old, known := told(tx, f, queue)
 	if !known {
 		return 0, nil
 	}
@@ -196,12 +211,12 @@ func takeRemove(tx *store.Tx, m *Module, t *store.Task) (int, error) {
 
 // told returns the version of an entry that a module knows which is owed these calls for
 // it; false if it knows none.
-func told(tx *store.Tx, queue []store.Task) (version uint64, known bool) {
+func told(tx *store.Tx, f *store.Former, queue []store.Task) (version uint64, known bool) {
 	first := &queue[0]
 	if first.Kind != listener.KindCreate {
 		return first.Old, true
 	}
-	return first.New, tx.MayHaveBeenCalled(first)
+	return first.New, tx.MayHaveBeenCalled(first, f.Handed)
 }
 
 // formerly returns the version of an entry that the module was told of before it was
@@ -225,7 +240,7 @@ func (m *Module) formerly(tx *store.Tx, id uint64) (number uint32, version uint6
 		if len(queue) == 0 {
 			return f.Number, 0, nil
 		}
-		version, known := told(tx, queue)
+		version, known := told(tx, &f, queue)
 		if !known {
 			return 0, 0, nil
 		}

@@ -201,10 +201,11 @@ func New(s *store.Store, c Config) (*Router, error) {
 	return r, nil
 }
 
-// unbegun tells whether the module knows nothing yet, as its walk has not begun.
+// unbegun tells whether the module knows nothing yet, as its walk has not begun. Before a
+// walk that takes things as known, it may be told of changes.
 func unbegun(s *store.ModuleState) bool {
 	w := s.Walk
-	return w != nil && w.Cause != listener.CauseReconcile && !w.Leave && w.Pos == nil && len(s.Former) == 0
+	return w != nil && w.Cause != listener.CauseReconcile && !w.Known && !w.Leave && w.Pos == nil && len(s.Former) == 0
 }
 
 // State returns the state of the synchronization. Safe for concurrent use.

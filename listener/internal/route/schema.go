@@ -69,7 +69,7 @@ func (r *Router) take(tx *store.Tx, filters []*filter.Filter, start bool) (chang
 		case state == nil:
 			state = &store.ModuleState{Walk: &store.Walk{Cause: listener.CauseInitialize, Known: m.Known}}
 		case start && state.Resync == store.ResyncWanted:
-			if err := restart(tx, state, false); err != nil {
+			if err := restart(tx, state, false, tx.Mark(state.Number)); err != nil {
 				return nil, err
 			}
 		case state.Meaning == meaning && slices.Equal(state.Attributes, m.Attributes):

@@ -16,3 +16,9 @@ func SetFormat(t *testing.T, s *Store, version string) {
 		t.Fatal(err)
 	}
 }
+
+// Written returns the bytes of all pages that transactions have written so far.
+func Written(s *Store) int64 {
+	stats := s.db.Stats()
+	return stats.TxStats.GetPageAlloc()
+}

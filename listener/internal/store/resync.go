@@ -25,6 +25,9 @@ const (
 // was told then matters.
 type Former struct {
 	Number uint32 `json:"number"`
+	// Handed is the seq up to which tasks may have been called without a trace: in a run
+	// that was killed.
+	Handed uint64 `json:"handed,omitempty"`
 	// Taken is the seq up to which the removes that were owed have been taken over, Done
 	// that all of them have.
 	Taken uint64 `json:"taken,omitempty"`
@@ -161,7 +164,7 @@ func (tx *Tx) EachTask(module uint32, after uint64, fn func(*Task) (bool, error)
 }
 
 // MayHaveBeenCalled tells whether the call of a task may have been made: it has failed, or
-// was handed out.
-func (tx *Tx) MayHaveBeenCalled(t *Task) bool {
-	return t.Seq <= tx.Mark(t.Module) || tx.failures.Get(outboxKey(&tx.key, t.Module, t.Seq)) != nil
+// could be handed out in a run that was killed, up to the seq handed.
+func (tx *Tx) MayHaveBeenCalled(t *Task, handed uint64) bool {
+	return t.Seq <= handed || tx.failures.Get(outboxKey(&tx.key, t.Module, t.Seq)) != nil
 }

@@ -63,3 +63,6 @@ func (s *Store) loadSchema() error {
 		return nil
 	})
 }
+
+// Names returns the names that the entries which the transaction reads know.
+func (tx *Tx) Names() *listener.AttributeNames { return tx.known.names }

@@ -79,7 +79,10 @@ func (tx *Tx) addToBacklog(t *Task, keys []string) error {
 		}
 	}
 	b := appendTask(tx.slabs.alloc(taskSize + 8*len(keys))[:0], t)
-	for _, key := range keys {
+	for i, key := range keys {
+		if slices.Contains(keys[:i], key) { // an entry that keeps its name has it twice
+			continue
+		}
 		hash := hashKey(key)
 		b = binary.BigEndian.AppendUint64(b, hash)
 		tx.walkRows = append(tx.walkRows, [20]byte(blockKey(&tx.key, t.Module, hash, t.Seq)))

@@ -106,7 +106,9 @@ func (c *child) lookAfter() {
 		c.reaped = true
 		reason := c.reason
 		c.mu.Unlock()
-		// What is in the pipes is read, unless somebody else holds their ends.
+		// What is in the pipes is read. Somebody else may hold their ends; that is no matter
+		// of ours.
+		_ = c.s.in.SetWriteDeadline(time.Now().Add(time.Second))
 		for _, f := range []*os.File{c.s.out, c.s.stdout, c.s.stderr} {
 			_ = f.SetReadDeadline(time.Now().Add(time.Second))
 		}

@@ -449,10 +449,10 @@ func TestRestartsBackOff(t *testing.T) {
 	}
 	eventually(t, "a longer pause", func() bool {
 		s := p.Status()[0]
-		return s.State == "waiting" && time.Until(s.Next) > 1100*time.Millisecond
+		return s.State == "waiting" && time.Until(s.Next) > 1500*time.Millisecond
 	})
 	err := p.Call(t.Context(), task("nothing"))
-	if err == nil || !strings.HasPrefix(err.Error(), "no worker process: exit status 7; the next one is started in 1") {
+	if err == nil || !strings.HasPrefix(err.Error(), "no worker process: exit status 7; the next one is started in ") {
 		t.Errorf("error %v", err)
 	}
 	if err := os.Remove(mark); err != nil {
@@ -692,6 +692,16 @@ var hostile = map[string]func(in, out *os.File){
 		readFrame(in)
 		_, _ = out.Write([]byte{0, 0, 1, 0, 67, 1})
 		os.Exit(0)
+	},
+	"leaves an heir": func(in, out *os.File) {
+		ready(out)
+		cmd := exec.Command("sleep", "10") // that nobody kills, with all pipes
+		cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = []*os.File{in, out}, os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		os.Exit(3)
 	},
 	"question": func(in, out *os.File) {
 		ready(out)
