@@ -159,6 +159,7 @@ func find(tx *store.Tx, target string) (*store.Record, error) {
 func owedFor(tx *store.Tx, module uint32, id uint64) ([]admin.Owed, error) {
 	queue, err := tx.Queued(module, id)
 	out := []admin.Owed{}
+	failed := false // what comes after it waits, whether it is parked yet or not
 	for i := range queue {
 		t := &queue[i]
 		record, err := tx.Version(t.ID, cmp.Or(t.New, t.Old))
@@ -166,7 +167,7 @@ func owedFor(tx *store.Tx, module uint32, id uint64) ([]admin.Owed, error) {
 			return nil, err
 		}
 		o := admin.Owed{Seq: t.Seq, Call: string(t.Kind), Cause: string(t.Cause), DN: strings.Clone(record.DN), State: "queued"}
-		if t.Place == store.InParked {
+		if failed || t.Place == store.InParked {
 			o.State = "waiting"
 		}
 		f, err := tx.Failure(module, t.Seq)
@@ -174,6 +175,7 @@ func owedFor(tx *store.Tx, module uint32, id uint64) ([]admin.Owed, error) {
 			return nil, err
 		}
 		if f != nil {
+			failed = true
 			o.State, o.Attempts, o.Next, o.Error = "failing", f.Attempts, f.Next, f.Error
 			if f.SetAside() {
 				o.State = "set aside"
