@@ -106,7 +106,7 @@ type Status struct {
 	PID int
 	// State is starting, idle, busy, or waiting for the next start.
 	State string
-	// Started is when the process was.
+	// Started is when the process was; zero if there is none.
 	Started time.Time
 	// Restarts counts the processes that came after the first one.
 	Restarts int
@@ -366,6 +366,8 @@ func (p *Pool) Status() []Status {
 			out[i].State = "idle"
 		case s.process == nil && !s.next.IsZero():
 			out[i].State = "waiting"
+		}
+		if s.process == nil {
 			out[i].Started = time.Time{}
 		}
 	}
