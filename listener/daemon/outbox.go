@@ -167,7 +167,7 @@ func (r *reading) add(row *store.Task) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if r.tx.HasBacklog(r.module, r.q.Walked, row.Seq) {
+	if !r.inTurn && r.tx.HasBacklog(r.module, r.q.Walked, row.Seq) { // in turn, what is ahead came before
 		ahead, err := r.tx.Ahead(row, t.Keys, r.q.Tree, r.loaded)
 		if err != nil {
 			return false, err
