@@ -14,7 +14,7 @@ import (
 // what it has written, within bounds. So most of the work is done while entries arrive,
 // and no page is written more than a few times.
 const (
-	fillLeast = 6 << 20
+	fillLeast = 3 << 20
 	fillMost  = 32 << 20
 	fillBatch = 1 << 20 // written by one transaction
 )
@@ -32,7 +32,12 @@ type Fill struct {
 	keys    []byte // tree keys, one after the other
 	names   []nameRow
 	written int // bytes of both indexes
+	seen    [seenBits / 64]uint64
 }
+
+// seenBits is how many bits tell that a UUID has not come yet: of a million, three in
+// a hundred are looked up in vain.
+const seenBits = 1 << 25
 
 type uuidRow struct {
 	uuid listener.UUID
@@ -105,9 +110,11 @@ func (f *Fill) Write() error {
 	}
 	err = f.inBatches(len(f.uuids), func(tx *Tx, i int) error {
 		row := &f.uuids[i]
-		if earlier, ok := tx.LookupID(row.uuid); ok {
-			if err := tx.dropFilled(earlier); err != nil {
-				return err
+		if f.mayBeKnown(&row.uuid) {
+			if earlier, ok := tx.LookupID(row.uuid); ok {
+				if err := tx.dropFilled(earlier); err != nil {
+					return err
+				}
 			}
 		}
 		id := tx.slabs.alloc(8)
@@ -116,6 +123,15 @@ func (f *Fill) Write() error {
 	})
 	f.keys, f.names, f.uuids = f.keys[:0], f.names[:0], f.uuids[:0]
 	return err
+}
+
+// mayBeKnown tells whether a row for the UUID may have been written, and notes that it is.
+func (f *Fill) mayBeKnown(u *listener.UUID) bool {
+	n := binary.BigEndian.Uint32(u[:]) % seenBits
+	word, bit := &f.seen[n/64], uint64(1)<<(n%64)
+	known := *word&bit != 0
+	*word |= bit
+	return known
 }
 
 // sortUUIDs sorts by UUID and number.
