@@ -130,15 +130,15 @@ type reading struct {
 	tasks   []*dispatch.Task
 	found   map[uint64]bool // of the backlog
 	blocked map[string]bool // by tasks that are blocked themselves
-	parked  bool            // there are parked tasks
-	inTurn  bool            // the rows are those of the backlog, from q.Walked on
-	left    int             // of the limit
-	size    int             // that is left
+	parked  *store.Blocks
+	inTurn  bool // the rows are those of the backlog, from q.Walked on
+	left    int  // of the limit
+	size    int  // that is left
 }
 
 func (o *outbox) newReading(tx *store.Tx, module uint32, q *dispatch.Query) *reading {
 	return &reading{
-		tx: tx, decoded: &o.decoded, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.HasParked(module),
+		tx: tx, decoded: &o.decoded, module: module, q: q, found: map[uint64]bool{}, blocked: map[string]bool{}, parked: tx.Blocks(module),
 		left: q.Limit, size: q.Size,
 	}
 }
@@ -199,7 +199,7 @@ func (r *reading) take(t *dispatch.Task) {
 	if t.Parked {
 		return
 	}
-	if r.parked && r.tx.IsBlocked(r.module, t.Seq, t.Keys) || len(r.blocked) > 0 && slices.ContainsFunc(t.Keys, func(k string) bool { return r.blocked[k] }) {
+	if r.parked.Has(t.Seq, t.Keys) || len(r.blocked) > 0 && slices.ContainsFunc(t.Keys, func(k string) bool { return r.blocked[k] }) {
 		t.Blocked = true
 		for _, k := range t.Keys {
 			r.blocked[k] = true

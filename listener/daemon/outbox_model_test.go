@@ -573,7 +573,7 @@ func (m *model) check() (problems []string) {
 	err := m.store.View(func(tx *store.Tx) error {
 		for _, o := range m.mods {
 			number := o.module.Number()
-			if n := tx.CountTasks(number); n != 0 || tx.HasParked(number) {
+			if n := tx.CountTasks(number); n != 0 {
 				problems = append(problems, fmt.Sprintf("%s: %d calls are owed", o.name, n))
 			}
 			if o.clean != "" {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -63,22 +64,51 @@ func dueKey(buf *[32]byte, module uint32, at, seq uint64) []byte {
 	return blockKey(buf, module, at, seq)
 }
 
-// HasParked tells whether any task of the module is parked.
-func (tx *Tx) HasParked(module uint32) bool {
-	k, _ := tx.parked.Cursor().Seek(outboxKey(&tx.key, module, 0))
-	return k != nil && binary.BigEndian.Uint32(k) == module
+// fewBlocks is how many keys of parked tasks are read at once.
+const fewBlocks = 64
+
+// Blocks tells which tasks of a module have to wait for parked ones, as the transaction
+// sees them.
+type Blocks struct {
+	tx     *Tx
+	module uint32
+	first  map[uint64]uint64 // the first parked task by key; nil: there are too many
 }
 
-// IsBlocked tells whether a parked task of the module with a lower seq has one of the
-// keys.
-func (tx *Tx) IsBlocked(module uint32, seq uint64, keys []string) bool {
+// Blocks returns what the module's parked tasks block.
+func (tx *Tx) Blocks(module uint32) *Blocks {
+	b := &Blocks{tx: tx, module: module, first: map[uint64]uint64{}}
 	c := tx.blocks.Cursor()
-	for _, key := range keys {
-		if first, ok := tx.firstBlock(c, module, hashKey(key)); ok && first < seq {
-			return true
+	for hash := uint64(0); ; hash++ {
+		k, _ := c.Seek(blockKey(&tx.key, module, hash, 0))
+		if k == nil || binary.BigEndian.Uint32(k) != module {
+			return b
+		}
+		if len(b.first) == fewBlocks {
+			b.first = nil
+			return b
+		}
+		hash = binary.BigEndian.Uint64(k[4:])
+		b.first[hash] = binary.BigEndian.Uint64(k[12:])
+		if hash == math.MaxUint64 {
+			return b
 		}
 	}
-	return false
+}
+
+// Has tells whether a parked task with a lower seq has one of the keys.
+func (b *Blocks) Has(seq uint64, keys []string) bool {
+	if b.first != nil {
+		return len(b.first) > 0 && slices.ContainsFunc(keys, func(key string) bool {
+			first, ok := b.first[hashKey(key)]
+			return ok && first < seq
+		})
+	}
+	c := b.tx.blocks.Cursor()
+	return slices.ContainsFunc(keys, func(key string) bool {
+		first, ok := b.tx.firstBlock(c, b.module, hashKey(key))
+		return ok && first < seq
+	})
 }
 
 // firstBlock returns the first parked task with the key.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestParkedTasksRunInTurn(t *testing.T) {
 func TestParkedTasksBlock(t *testing.T) {
 	s := open(t, t.TempDir())
 	queue(t, s, map[uint64][]string{5: {"a", "x"}}, 5)
-	_ = s.View(func(tx *store.Tx) error {
+	check := func(tx *store.Tx) error {
 		for _, c := range []struct {
 			module uint32
 			seq    uint64
@@ -127,12 +128,22 @@ func TestParkedTasksBlock(t *testing.T) {
 			{1, 6, []string{"a"}, true}, {1, 6, []string{"b", "x"}, true}, {1, 6, []string{"b", "y"}, false},
 			{1, 4, []string{"a"}, false}, {2, 6, []string{"a"}, false},
 		} {
-			if got := tx.IsBlocked(c.module, c.seq, c.keys); got != c.want {
+			if got := tx.Blocks(c.module).Has(c.seq, c.keys); got != c.want {
 				t.Errorf("module %d, seq %d, keys %v: %v", c.module, c.seq, c.keys, got)
 			}
 		}
-		if !tx.HasParked(1) || tx.HasParked(2) || tx.CountTasks(1) != 1 {
-			t.Error("the parked task is not counted")
+		return nil
+	}
+	_ = s.View(check)
+	many := make([]string, 100) // too many to be read at once
+	for i := range many {
+		many[i] = fmt.Sprint("key ", i)
+	}
+	queue(t, s, map[uint64][]string{7: many}, 7)
+	_ = s.View(check)
+	_ = s.View(func(tx *store.Tx) error {
+		if b := tx.Blocks(1); !b.Has(8, many[99:]) || b.Has(7, many) || tx.CountTasks(1) != 2 {
+			t.Error("the second parked task does not count")
 		}
 		return nil
 	})
