@@ -21,7 +21,7 @@ const (
 // The defaults of [Options].
 const (
 	defaultMaxMessageSize = 64 << 20
-	defaultQueueSize      = 16 << 20
+	defaultQueueSize      = 8 << 20
 	defaultWriteTimeout   = 10 * time.Second
 )
 
@@ -32,7 +32,7 @@ var ErrClosed = errors.New("connection closed")
 type Options struct {
 	// MaxMessageSize in octets of a message. Default 64 MiB.
 	MaxMessageSize int
-	// QueueSize is how many octets of decoded messages may wait. Default 16 MiB.
+	// QueueSize is how many octets of decoded messages may wait. Default 8 MiB.
 	QueueSize int
 	// WriteTimeout for each request. Default 10 s.
 	WriteTimeout time.Duration
