@@ -305,6 +305,12 @@ func (r *rig) refresh(changed map[listener.UUID]bool, mode string, breakOff, bus
 			later = append(later, r.change()...)
 		}
 		if !r.dir.has(u) {
+			// It has gone before its turn. A provider that says so neither here nor live,
+			// as it went with a container, leaves no trace of it but in a full load.
+			told := slices.ContainsFunc(later, func(m message) bool { return m.uuid == u })
+			if mode == "delete" && !told {
+				r.must(r.router.Delete(ctx, []syncrepl.UUID{syncrepl.UUID(u)}))
+			}
 			continue
 		}
 		r.must(r.router.Entry(ctx, ber(r.dir.entry(u))))
