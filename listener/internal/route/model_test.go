@@ -460,7 +460,7 @@ func (r *rig) inCycle(u listener.UUID) bool {
 		if parent := r.dir.entries[u].parent; parent != (listener.UUID{}) && visit(parent) {
 			return true
 		}
-		for name := r.dir.dn(u); name != base; {
+		for name := r.dir.dn(u); name != base && name != ""; { // it may be outside
 			for v, dn := range r.before {
 				if dn == name && v != u && visit(v) {
 					return true
