@@ -239,7 +239,9 @@ func TestSecondSignalKills(t *testing.T) {
 	server, _, s := newCompany(t)
 	s.configure(server, instance("stuck", "probe", "config.uid: bob", "config.do: block", "config.until: healed"))
 	r := s.start()
-	r.until("the call hangs", func() bool { return len(s.journal("stuck")) == 3 })
+	r.until("the call hangs, and the one before it is acknowledged", func() bool {
+		return len(s.journal("stuck")) == 3 && len(s.explained("stuck", "uid=ada,ou=people,"+base).Queue) == 0
+	})
 	began := time.Now()
 	r.signal(syscall.SIGTERM)
 	eventually(t, "the second signal ends it", func() bool {
