@@ -54,21 +54,12 @@ func (d *Dispatcher) Decide(ctx context.Context, name string, seq uint64, f func
 		return err
 	}
 	l := m.lane
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.change.Broadcast()
-	})
-	defer stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m.deciding++
 	defer func() { m.deciding-- }()
-	for m.loading || m.uncommitted > 0 {
-		if ctx.Err() != nil || l.stopping {
-			return fmt.Errorf("module %s is busy: %w", name, context.Cause(ctx))
-		}
-		l.change.Wait()
+	if err := m.waitLocked(ctx, func() bool { return m.loading || m.uncommitted > 0 }); err != nil {
+		return err
 	}
 	if m.held[seq] != NotHeld && !m.withdrawReadyLocked(seq) {
 		return fmt.Errorf("%w: module %s, seq %d", ErrInFlight, name, seq)
@@ -87,6 +78,27 @@ func (d *Dispatcher) Decide(ctx context.Context, name string, seq uint64, f func
 	l.load.Signal()
 	l.change.Broadcast()
 	return err
+}
+
+// waitLocked waits while the module is busy, until ctx ends.
+func (m *module) waitLocked(ctx context.Context, busy func() bool) error {
+	l := m.lane
+	stop := context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.change.Broadcast()
+	})
+	defer stop()
+	for busy() {
+		switch {
+		case l.stopping:
+			return fmt.Errorf("module %s is busy, and all modules are about to stop", m.name)
+		case ctx.Err() != nil:
+			return fmt.Errorf("module %s is busy: %w", m.name, context.Cause(ctx))
+		}
+		l.change.Wait()
+	}
+	return nil
 }
 
 // withdrawReadyLocked takes a parked task out of the window that has not been called

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -16,12 +15,6 @@ func (d *Dispatcher) Reset(ctx context.Context, name string, f func(forget func(
 		return err
 	}
 	l := m.lane
-	stop := context.AfterFunc(ctx, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.change.Broadcast()
-	})
-	defer stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m.deciding++
@@ -32,11 +25,10 @@ func (d *Dispatcher) Reset(ctx context.Context, name string, f func(forget func(
 		l.load.Signal()
 		l.work.Broadcast()
 	}()
-	for m.loading || m.uncommitted > 0 || m.acking > 0 || m.inFlight > 0 || m.step != "" {
-		if ctx.Err() != nil || l.stopping {
-			return fmt.Errorf("module %s is busy: %w", name, context.Cause(ctx))
-		}
-		l.change.Wait()
+	if err := m.waitLocked(ctx, func() bool {
+		return m.loading || m.uncommitted > 0 || m.acking > 0 || m.inFlight > 0 || m.step != ""
+	}); err != nil {
+		return err
 	}
 	m.loading = true
 	l.mu.Unlock()

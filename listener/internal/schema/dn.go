@@ -61,20 +61,27 @@ func fromRoot(dn string) rdns {
 		return r
 	}
 	r.escaped = true
-	quoted := false
-	for i := 0; i < len(dn); i++ {
-		switch dn[i] {
-		case '\\':
-			i++
-		case '"':
-			quoted = !quoted
-		case ',', ';':
-			if !quoted {
-				r.cuts = append(r.cuts, i)
-			}
-		}
+	for i := cut(dn, ',', ';'); i < len(dn); i += 1 + cut(dn[i+1:], ',', ';') {
+		r.cuts = append(r.cuts, i)
 	}
 	return r
+}
+
+// cut returns the index of the first a or b in s that neither an escape nor quotes make
+// part of a value, and the length of s if there is none.
+func cut(s string, a, b byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case (c == a || c == b) && !quoted:
+			return i
+		}
+	}
+	return len(s)
 }
 
 func (r *rdns) next() bool {
@@ -119,21 +126,8 @@ const blankRDNs = " ,;"
 // the empty name.
 func Parent(dn string) (string, bool) {
 	dn = strings.TrimLeft(dn, blankRDNs)
-	quoted := false
-	for i := 0; i < len(dn); i++ {
-		switch dn[i] {
-		case '\\':
-			i++
-		case '"':
-			quoted = !quoted
-		case ',', ';':
-			if !quoted {
-				parent := strings.TrimLeft(dn[i+1:], blankRDNs)
-				return parent, parent != ""
-			}
-		}
-	}
-	return "", false
+	parent := strings.TrimLeft(dn[cut(dn, ',', ';'):], blankRDNs)
+	return parent, parent != ""
 }
 
 // Depth returns the number of RDNs.
@@ -186,21 +180,14 @@ func appendAVAs(dst []byte, rdn string, each func([]byte, string) []byte) []byte
 
 func splitAVAs(rdn string) []string {
 	var out []string
-	begin, quoted := 0, false
-	for i := 0; i < len(rdn); i++ {
-		switch rdn[i] {
-		case '\\':
-			i++
-		case '"':
-			quoted = !quoted
-		case '+':
-			if !quoted {
-				out = append(out, rdn[begin:i])
-				begin = i + 1
-			}
+	for {
+		i := cut(rdn, '+', '+')
+		out = append(out, rdn[:i])
+		if i == len(rdn) {
+			return out
 		}
+		rdn = rdn[i+1:]
 	}
-	return append(out, rdn[begin:])
 }
 
 func appendAVA(dst []byte, ava string) []byte {

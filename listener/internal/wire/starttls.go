@@ -49,7 +49,10 @@ func StartTLS(nc net.Conn) (*Result, error) {
 			if err := decodeResult(&op, result); err != nil {
 				return nil, err
 			}
-			return result, op.rest("ExtendedResponse")
+			if err := op.rest("ExtendedResponse"); err != nil {
+				return nil, err
+			}
+			return result, nil
 		default:
 			return nil, body.fail("messageID", fmt.Sprintf("%d, in answer to request %d", id, startTLSID))
 		}
