@@ -21,6 +21,7 @@ type refresh struct {
 	filled    bool        // the mirror was filled before
 	full      bool        // it began without a cookie
 	fill      *store.Fill // while it is filled for the first time
+	loaded    uint64      // entries added to fill since the last Flush
 	mentioned bitset      // what the provider said is there
 	placed    bitset      // whose name the provider told in this refresh
 	doomed    bitset      // what it said is gone
@@ -30,24 +31,10 @@ type refresh struct {
 	followers map[uint64][]uint64    // of containers that were held back
 }
 
-// endFill makes the mirror an ordinary one.
-func (f *refresh) endFill(context.Context) error {
-	err := f.fill.Finish()
-	f.fill = nil
-	return err
-}
-
-func (f *refresh) writeFill(context.Context) error { return f.fill.Write() }
-
 // entry writes an entry that was added or modified. In a refresh, one that takes a name
 // is held back.
 func (r *Router) entry(tx *store.Tx, e *syncrepl.Entry) (next after, err error) {
 	new := tx.NewRecord(listener.UUID(e.UUID), text(e.DN), text(e.Attributes))
-	if f := r.refresh; f != nil && f.fill != nil {
-		tx.Commits("fill")
-		new.Seq = tx.NextSeq() // no module has come to it: its walk is to begin
-		return nil, f.fill.Add(tx, new)
-	}
 	old, err := tx.Lookup(new.UUID)
 	if err != nil {
 		return nil, err

@@ -282,6 +282,10 @@ func (r *Router) Begin(ctx context.Context, session syncrepl.Session) ([]byte, e
 
 // Entry implements [syncrepl.Sink].
 func (r *Router) Entry(_ context.Context, e *syncrepl.Entry) error {
+	if f := r.refresh; f != nil && f.fill != nil && len(r.ops) == 0 {
+		f.loaded++
+		return f.fill.Add(&store.Record{UUID: listener.UUID(e.UUID), DN: text(e.DN), Attrs: text(e.Attributes)})
+	}
 	r.ops = append(r.ops, op{kind: opEntry, entry: e})
 	return nil
 }
@@ -357,19 +361,21 @@ func (r *Router) Flush(ctx context.Context) error {
 	}
 	ops := r.ops
 	received := uint64(0)
+	if f := r.refresh; f != nil && f.fill != nil {
+		received, f.loaded = f.loaded, 0
+		if len(ops) > 0 { // something else than entries
+			if err := f.fill.Finish(); err != nil {
+				return err
+			}
+			f.fill = nil
+		}
+	}
 	for len(ops) > 0 {
 		var after after // what has to follow in transactions of its own
 		done := 0
 		err := r.update(func(tx *store.Tx) error {
 			for done < len(ops) && after == nil && tx.Size() < maxTransaction {
 				o := &ops[done]
-				if f := r.refresh; f != nil && f.fill != nil && (o.kind != opEntry || f.fill.Full()) {
-					after = f.endFill
-					if o.kind == opEntry {
-						after = f.writeFill
-					}
-					break
-				}
 				done++
 				var err error
 				switch o.kind {

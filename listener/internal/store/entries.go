@@ -58,8 +58,12 @@ func (r *Record) Clone() *Record {
 
 const recordHead = 8 + 16 // seq, UUID
 
-func (tx *Tx) encode(r *Record) []byte {
-	b := tx.slabs.alloc(recordHead + binary.MaxVarintLen32 + len(r.DN) + len(r.Attrs))[:0]
+func (tx *Tx) encode(r *Record) []byte { return appendRow(tx.slabs.alloc(rowSize(r))[:0], r) }
+
+// rowSize returns at least the size of what appendRow appends.
+func rowSize(r *Record) int { return recordHead + binary.MaxVarintLen32 + len(r.DN) + len(r.Attrs) }
+
+func appendRow(b []byte, r *Record) []byte {
 	b = binary.BigEndian.AppendUint64(b, r.Seq)
 	b = append(b, r.UUID[:]...)
 	b = binary.AppendUvarint(b, uint64(len(r.DN)))

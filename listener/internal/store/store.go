@@ -82,6 +82,7 @@ var ErrUnusable = errors.New("state file is unusable")
 type Store struct {
 	db    *bbolt.DB
 	slabs slabs // memory of the running Update
+	fill  *Fill // the last one
 
 	known atomic.Pointer[knowledge] // of the schema that is stored, else of the built-in one
 }
@@ -129,6 +130,7 @@ func Open(dir string) (*Store, error) {
 		Timeout:         time.Second,
 		NoFreelistSync:  true, // with it synced a large freelist costs every commit 22 ms
 		FreelistType:    bbolt.FreelistMapType,
+		PageSize:        16 << 10,
 		InitialMmapSize: initialMmap,
 	})
 	switch {
@@ -202,7 +204,11 @@ func (s *Store) prepare(path string) error {
 }
 
 // Close waits for open transactions and closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.fill.stop()
+	s.fill = nil
+	return s.db.Close()
+}
 
 // Path returns the file's path.
 func (s *Store) Path() string { return s.db.Path() }
