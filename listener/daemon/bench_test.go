@@ -252,7 +252,7 @@ func (failing) Modify(_ context.Context, _, new *listener.Entry) error {
 // behind it, costs the changes of others, and how much memory it takes. Promised: 95 % of
 // what they make alone, and memory that does not grow with the queue.
 func BenchmarkFailingEntry(b *testing.B) {
-	const others, changes, behind = 5_000, 4, 10_000
+	const others, changes, behind = 5_000, 20, 10_000
 	round := func(queue int) (took, used time.Duration, memory uint64) {
 		e := newEngine(b, others+1, failing{}, "{name: bench, run_asynchronously: true, parallelism: 4}")
 		e.start()
@@ -273,7 +273,7 @@ func BenchmarkFailingEntry(b *testing.B) {
 	least := func(best *time.Duration, took time.Duration) { *best = min(cmp.Or(*best, took), took) }
 	var without, with, usedWithout, usedWith time.Duration
 	memory := uint64(math.MaxUint64)
-	for range 7 * b.N {
+	for range 5 * b.N {
 		alone, used, _ := round(0)
 		least(&without, alone)
 		least(&usedWithout, used)
