@@ -141,6 +141,9 @@ func readings(ctx context.Context, o options) (err error) {
 			if s.once && round > 0 {
 				continue
 			}
+			// Or it would pay for what the one before wrote, and deleted.
+			syscall.Sync()
+			<-time.After(time.Second)
 			r, err := s.run(ctx, p)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
