@@ -302,7 +302,7 @@ func TestUnusableStateIsRefusedAndLeftAlone(t *testing.T) {
 	}
 	calls := len(s.journal("people"))
 	damaged := bytes.Clone(good)
-	clear(damaged[:2*8192]) // both meta pages
+	clear(damaged[:2*16<<10]) // both meta pages
 	for what, content := range map[string][]byte{
 		"text": []byte("this is not a database\n"), "damaged": damaged, "cut off": good[:5000],
 	} {

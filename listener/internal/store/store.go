@@ -130,7 +130,7 @@ func Open(dir string) (*Store, error) {
 		Timeout:         time.Second,
 		NoFreelistSync:  true, // with it synced a large freelist costs every commit 22 ms
 		FreelistType:    bbolt.FreelistMapType,
-		PageSize:        16 << 10,
+		PageSize:        16 << 10, // for a new file: entries of a usual size fill it, and fewer pages are written
 		InitialMmapSize: initialMmap,
 	})
 	switch {
