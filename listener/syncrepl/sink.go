@@ -7,8 +7,9 @@ import "context"
 // All methods are called by one goroutine, in the order of the provider's messages.
 // An error ends [Consumer.Run] with that error, as does a panic: neither is
 // retried. Two kinds of errors end the session only: one that matches [ErrRepeat], and
-// what a method of [Provider] returned, which counts as a failure of the provider. Long work belongs into Flush; while a sink is busy nothing is lost, the
-// provider waits. ctx ends when Run's ctx does.
+// what a method of [Provider] returned, which counts as a failure of the provider. Long
+// work belongs into Flush; while a sink is busy nothing is lost, the provider waits. ctx
+// ends when Run's ctx does.
 type Sink interface {
 	// Begin starts the refresh of a session and returns the cookie to resume from;
 	// nil or empty asks for the full content. Whatever an earlier session left

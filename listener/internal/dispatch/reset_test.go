@@ -197,3 +197,42 @@ func TestOnceGivesAFailingCleanUp(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for a module to have no call in flight is told when all are about to stop, and
+// when he gave up himself.
+func TestResetOfABusyModule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newMemory()
+		h := newCleaning(&journal{}, func(_ context.Context, c listener.Call) error {
+			if c.Seq == 1 {
+				time.Sleep(20 * time.Second)
+			}
+			return nil
+		})
+		box.add("m", create(1, "a"))
+		d, stop := start(t, box, module("m", h, initialized))
+		synctest.Wait()
+		reset := func(ctx context.Context) error {
+			return d.Reset(ctx, "m", func(func(uint64)) error {
+				t.Error("it was reset")
+				return nil
+			})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := reset(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after a second: %v", err)
+		}
+		waiting := make(chan error)
+		go func() { waiting <- reset(t.Context()) }()
+		synctest.Wait()
+		stopped := make(chan error)
+		go func() { stopped <- stop() }()
+		if err := <-waiting; err == nil || err.Error() != "module m is busy, and all modules are about to stop" {
+			t.Errorf("at the end: %v", err)
+		}
+		if err := <-stopped; err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -352,7 +352,8 @@ func setCookie(tx *store.Tx, cookie []byte) error {
 	return tx.SetSync(sync)
 }
 
-// Flush implements [syncrepl.Sink]: it writes what was collected.
+// Flush implements [syncrepl.Sink]: it writes what was collected. Entries of a first fill
+// are being written by then, and durable when something else comes.
 func (r *Router) Flush(ctx context.Context) error {
 	if r.Room != nil && len(r.ops) > 0 {
 		if err := r.Room(ctx); err != nil {

@@ -130,10 +130,13 @@ func (f *Fill) stop() {
 	}
 }
 
-// Add appends an entry, and copies what it needs of it. The error may be that of an
-// earlier one.
+// Add appends an entry, and copies what it needs of it. It waits while all chunks are to
+// be written. The error may be that of an earlier entry, and nothing can be added then.
 func (f *Fill) Add(r *Record) error {
 	c := f.chunk
+	if c == nil {
+		return errFillEnded
+	}
 	if n := len(c.rows); n > 0 && n+rowSize(r) > fillChunkSize {
 		select {
 		case f.full <- c:
@@ -165,8 +168,12 @@ func (c *fillChunk) clear() {
 	c.entries, c.rows, c.keys = c.entries[:0], c.rows[:0], c.keys[:0]
 }
 
-// Finish writes what is left. The mirror is an ordinary one then.
+// Finish writes what is left. The mirror is an ordinary one then. Further calls return
+// the same.
 func (f *Fill) Finish() error {
+	if f.chunk == nil {
+		return f.err
+	}
 	select {
 	case f.full <- f.chunk:
 		close(f.full)
@@ -177,7 +184,10 @@ func (f *Fill) Finish() error {
 	return f.err
 }
 
-var errFillStopped = errors.New("the first load of the mirror was given up")
+var (
+	errFillStopped = errors.New("the first load of the mirror was given up")
+	errFillEnded   = errors.New("the first load of the mirror has ended")
+)
 
 func (w *fillWriter) run(full <-chan *fillChunk, empty chan<- *fillChunk) error {
 	for {

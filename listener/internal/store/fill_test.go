@@ -138,7 +138,15 @@ func TestFillFails(t *testing.T) {
 			_ = s.Close()
 		}
 	}
-	if err == nil || f.Finish() == nil {
-		t.Errorf("a fill of a closed state file: %v", err)
+	if err == nil {
+		t.Error("entries are added to a closed state file")
+	}
+	for range 2 {
+		if f.Finish() == nil {
+			t.Error("a fill of a closed state file is finished")
+		}
+	}
+	if f.Add(&store.Record{DN: "dc=x"}) == nil {
+		t.Error("an entry is added after the end")
 	}
 }

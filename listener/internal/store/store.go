@@ -203,7 +203,8 @@ func (s *Store) prepare(path string) error {
 	return nil
 }
 
-// Close waits for open transactions and closes the file.
+// Close gives up a fill that is not finished, waits for open transactions and closes the
+// file.
 func (s *Store) Close() error {
 	s.fill.stop()
 	s.fill = nil
