@@ -98,6 +98,9 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 		return "", dst, false
 	}
 	value, ok := nameValue(text)
+	if hex := strings.Trim(text, " "); s.vendor == Directory389 && isHexForm(hex) {
+		value, ok = "\x00"+hex, true // which it doesn't look into; not the same as if # were escaped
+	}
 	if !ok || value == "" && !lenient {
 		return "", dst, false
 	}
@@ -202,6 +205,19 @@ func nameValue(text string) (string, bool) {
 		out = out[:len(out)-1]
 	}
 	return string(out), true
+}
+
+// isHexForm tells whether text is the hexadecimal form of a value, whether of BER or not.
+func isHexForm(text string) bool {
+	if len(text) < 3 || len(text)%2 == 0 || text[0] != '#' {
+		return false
+	}
+	for i := range len(text) - 1 {
+		if !isHex(text[1+i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // escaped reads what follows a backslash.

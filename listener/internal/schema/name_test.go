@@ -125,3 +125,28 @@ func BenchmarkName(b *testing.B) {
 		buf, _ = s.AppendName(buf[:0], "uid=user4711,ou=people,ou=berlin,dc=example,dc=com")
 	}
 }
+
+// 389 DS compares the hexadecimal form as text, whatever it stands for.
+func TestHexadecimalFormOn389(t *testing.T) {
+	s := server(t, schema.Directory389)
+	name := func(dn string) string {
+		key, ok := s.AppendName(nil, dn)
+		if !ok {
+			t.Errorf("%s is no name", dn)
+		}
+		return string(key)
+	}
+	if a, b := name("cn=#0a,ou=x"), name("CN=#0A,ou=X"); a != b {
+		t.Errorf("%q and %q", a, b)
+	}
+	for _, other := range []string{"cn=#0b,ou=x", `cn=\#0a,ou=x`, "cn=0a,ou=x"} {
+		if name("cn=#0a,ou=x") == name(other) {
+			t.Errorf("%s is the same", other)
+		}
+	}
+	for _, bad := range []string{"cn=#,ou=x", "cn=#0,ou=x", "cn=#0g,ou=x"} {
+		if _, ok := s.AppendName(nil, bad); ok {
+			t.Errorf("%s is a name", bad)
+		}
+	}
+}
