@@ -26,7 +26,7 @@ import (
 
 // engine is a daemon without a provider: the test takes its place.
 type engine struct {
-	b     *testing.B
+	b     testing.TB
 	d     *Daemon
 	ended chan error
 	stop  context.CancelFunc
@@ -34,7 +34,7 @@ type engine struct {
 
 // newEngine returns an engine with the modules' lines of a configuration and a mirror of
 // that many entries, whose handlers are the given one. Nothing is called before start.
-func newEngine(b *testing.B, entries int, h listener.Handler, modules ...string) *engine {
+func newEngine(b testing.TB, entries int, h listener.Handler, modules ...string) *engine {
 	b.Helper()
 	yaml := fmt.Sprintf("ldap: {uri: 'ldap://127.0.0.1', base: 'dc=x'}\nstate_dir: %q\nmodules:\n", b.TempDir())
 	for _, m := range modules {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/listenerd/listenerd/listener/internal/admin"
+	"github.com/listenerd/listenerd/listener/internal/dispatch"
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
 
@@ -34,8 +35,10 @@ func (d *Daemon) status() (admin.Status, error) {
 			s.Shared.Unavailable[server.Addr] = server.Error
 		}
 	}
+	var modules []dispatch.ModuleStatus
 	walks := map[string]*store.Walk{}
-	owed := map[string]int{} // to orphans
+	untold := map[string]int{} // tasks that the transaction has and the lanes do not know of yet
+	owed := map[string]int{}   // to orphans
 	err := d.store.View(func(tx *store.Tx) error {
 		sync, err := tx.Sync()
 		if err != nil {
@@ -46,6 +49,13 @@ func (d *Daemon) status() (admin.Status, error) {
 			return err
 		}
 		s.Cookie, s.Filled, s.Entries = printable(sync.Cookie), sync.Filled, tx.Counters().Entries
+		// After the transaction has begun: so the calls that follow from the cookie are
+		// among those owed, until they were made.
+		modules = d.lanes.Status()
+		told := map[string]uint64{}
+		for _, m := range modules {
+			told[m.Name] = m.Told
+		}
 		for _, name := range tx.Modules() {
 			state, err := tx.Module(name)
 			if err != nil {
@@ -54,6 +64,8 @@ func (d *Daemon) status() (admin.Status, error) {
 			walks[name] = state.Walk
 			if d.orphan(name) != nil {
 				owed[name] = tx.CountTasks(state.Number)
+			} else if seq, ok := told[name]; ok {
+				untold[name] = tx.CountTasksAfter(state.Number, seq)
 			}
 		}
 		return nil
@@ -65,7 +77,13 @@ func (d *Daemon) status() (admin.Status, error) {
 	for _, m := range d.config.Modules {
 		registered[m.Name] = m.Registered
 	}
-	for _, m := range d.lanes.Status() {
+	for _, m := range modules {
+		if n := untold[m.Name]; n > 0 {
+			m.Queued += n
+			if m.State == "idle" {
+				m.State = "running"
+			}
+		}
 		out := admin.ModuleStatus{
 			Name: m.Name, Module: registered[m.Name], State: m.State, Queued: m.Queued, InFlight: m.InFlight,
 			Failing: m.Failing, SetAside: m.SetAside, Calls: m.Calls, Failures: m.Failures, LastError: m.LastError,

@@ -13,6 +13,8 @@ type ModuleStatus struct {
 	State string
 	// Queued counts the calls owed, including those in flight and failing.
 	Queued int
+	// Told is the seq of the last change that the tasks in Queued are known up to.
+	Told uint64
 	// InFlight counts the calls that run now.
 	InFlight int
 	// Failing counts the entries whose call failed and that wait for a retry or were
@@ -52,7 +54,7 @@ func (d *Dispatcher) Status() []ModuleStatus {
 
 func (m *module) statusLocked() ModuleStatus {
 	s := ModuleStatus{
-		Name: m.name, Queued: m.queued, InFlight: m.inFlight, Failing: m.failing, SetAside: m.setAside,
+		Name: m.name, Queued: m.queued, Told: m.lane.told, InFlight: m.inFlight, Failing: m.failing, SetAside: m.setAside,
 		Calls: m.calls, Failures: m.failures, LastError: m.lastError, Stuck: m.stuck,
 		Folded: m.fold.folded || m.fold.on,
 	}

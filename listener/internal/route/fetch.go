@@ -95,6 +95,9 @@ func (r *Router) fetchHeld(ctx context.Context) (found []*store.Record, err erro
 func (r *Router) fetchSubtree(ctx context.Context, root *store.Record) (found bool, err error) {
 	err = r.provider.Subtree(ctx, root.DN, func(entries []syncrepl.Entry) error {
 		for len(entries) > 0 {
+			if err := r.room(ctx); err != nil {
+				return err
+			}
 			err := r.update(func(tx *store.Tx) error {
 				tx.Commits("fetch")
 				for len(entries) > 0 && tx.Size() < maxTransaction {

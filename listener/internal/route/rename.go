@@ -88,16 +88,25 @@ func descend(tx *store.Tx, dn string, spared func(id uint64) bool, fn func(id ui
 // follow moves the descendants of renamed containers after them, in bounded
 // transactions. A rename stays stored until its last follower has moved; what a crash
 // left is made up for when the next session begins.
-func (r *Router) follow(context.Context) error {
+func (r *Router) follow(ctx context.Context) error {
 	for {
-		more := false
-		err := r.update(func(tx *store.Tx) error {
+		var rename *store.Rename
+		err := r.store.View(func(tx *store.Tx) (err error) {
+			rename, err = tx.FirstRename()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if rename == nil {
+			r.resumeWalks()
+			return nil
+		}
+		if err := r.room(ctx); err != nil {
+			return err
+		}
+		err = r.update(func(tx *store.Tx) error {
 			tx.Commits("cascade")
-			rename, err := tx.FirstRename()
-			if err != nil || rename == nil {
-				return err
-			}
-			more = true
 			root, err := tx.Lookup(rename.UUID)
 			if err != nil {
 				return err
@@ -127,10 +136,6 @@ func (r *Router) follow(context.Context) error {
 		})
 		if err != nil {
 			return err
-		}
-		if !more {
-			r.resumeWalks()
-			return nil
 		}
 	}
 }

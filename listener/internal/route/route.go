@@ -41,7 +41,7 @@ package route
 
 import (
 	"context"
-	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/listenerd/listenerd/listener"
@@ -94,11 +94,11 @@ type Config struct {
 	// zero Guard when it no longer does. May be nil.
 	Held func(store.Guard)
 	// Queued is called after a transaction with the seq of its last change and the
-	// number of tasks it added, by the modules' names; zero says that the module's walk
-	// may go on. May be nil.
+	// number of tasks it added, by the modules' names, in the order of the transactions;
+	// zero says that the module's walk may go on. It must not call the router. May be nil.
 	Queued func(seq uint64, added map[string]int)
-	// Room waits until tasks may be queued, before what was collected is written; it
-	// ends with ctx. May be nil.
+	// Room waits until tasks may be queued, before what was collected is written and
+	// before a part of a subtree is; it ends with ctx. May be nil.
 	Room func(ctx context.Context) error
 	// Progress is called after each transaction of a sink. May be nil.
 	Progress func(Progress)
@@ -149,7 +149,9 @@ type Router struct {
 	matches []bool      // whether the entry in question matches each of them
 	indexes []int       // scratch
 
-	// Of the running transaction:
+	committing sync.Mutex // held from a transaction's begin until its tasks were told
+
+	// Of the sink's running transaction:
 	added map[string]int
 }
 
@@ -355,8 +357,8 @@ func setCookie(tx *store.Tx, cookie []byte) error {
 // Flush implements [syncrepl.Sink]: it writes what was collected. Entries of a first fill
 // are being written by then, and durable when something else comes.
 func (r *Router) Flush(ctx context.Context) error {
-	if r.Room != nil && len(r.ops) > 0 {
-		if err := r.Room(ctx); err != nil {
+	if len(r.ops) > 0 {
+		if err := r.room(ctx); err != nil {
 			return err
 		}
 	}
@@ -428,200 +430,41 @@ func (r *Router) Flush(ctx context.Context) error {
 	return nil
 }
 
-// update runs a transaction and tells about the tasks it added.
+func (r *Router) room(ctx context.Context) error {
+	if r.Room == nil {
+		return nil
+	}
+	return r.Room(ctx)
+}
+
+// update is commit for the sink's transactions, which count in r.added.
 func (r *Router) update(fn func(*store.Tx) error) error {
+	return r.commit(func(tx *store.Tx) (map[string]int, error) {
+		clear(r.added)
+		if err := fn(tx); err != nil || len(r.added) == 0 {
+			return nil, err
+		}
+		added := r.added
+		r.added = map[string]int{}
+		return added, nil
+	})
+}
+
+// commit runs a transaction and tells about the tasks that fn says it added, by the
+// modules' names. It tells in the order of the transactions: who is told of a seq takes it
+// that all before it was told.
+func (r *Router) commit(fn func(*store.Tx) (added map[string]int, err error)) error {
+	r.committing.Lock()
+	defer r.committing.Unlock()
 	var added map[string]int
 	seq := uint64(0)
-	err := r.store.Update(func(tx *store.Tx) error {
-		clear(r.added)
-		if err := fn(tx); err != nil {
-			return err
-		}
-		if len(r.added) > 0 {
-			added, r.added = r.added, map[string]int{}
-		}
+	err := r.store.Update(func(tx *store.Tx) (err error) {
+		added, err = fn(tx)
 		seq = tx.Counters().Seq
-		return nil
-	})
-	if err != nil {
 		return err
-	}
-	if len(added) > 0 && r.Queued != nil {
+	})
+	if err == nil && len(added) > 0 && r.Queued != nil {
 		r.Queued(seq, added)
 	}
-	return nil
-}
-
-// change writes the transition of one entry and routes it. old or new may be nil.
-func (r *Router) change(tx *store.Tx, old, new *store.Record) error {
-	tx.Commits("change")
-	seq := tx.NextSeq()
-	id := uint64(0)
-	if old != nil {
-		id = old.ID
-	}
-	if new != nil {
-		new.Seq = seq
-		if old == nil {
-			if err := tx.Insert(new); err != nil {
-				return err
-			}
-			id = new.ID
-		}
-	}
-	tasks, err := r.route(tx, seq, id, old, new)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		return nil
-	}
-	if tasks || tx.HasTasks(id) {
-		if err := tx.KeepVersion(old); err != nil {
-			return err
-		}
-	}
-	if new == nil {
-		return tx.Delete(old)
-	}
-	return tx.Replace(old, new)
-}
-
-// route adds the tasks for one transition.
-func (r *Router) route(tx *store.Tx, seq, id uint64, old, new *store.Record) (tasks bool, err error) {
-	c := comparison{router: r, old: old, new: new}
-	for i, m := range r.Modules {
-		known := r.known(m)
-		if m.forgotten || old == nil && !known && m.walk != nil && (m.walk.Leave || m.walk.Pos == nil) {
-			continue // the walk will get there: the first fill need not even match
-		}
-		member := old != nil && tx.IsMember(m.number, id)
-		stored := member
-		if known && !member && old != nil && m.ahead(old) {
-			if member, err = c.oldMatched(m); err != nil { // the walk would have noted it
-				return tasks, err
-			}
-		}
-		matches, err := c.matches(i)
-		if err != nil {
-			return tasks, err
-		}
-		if member && m.unchecked(new) {
-			matches = true
-		}
-		t := store.Task{Module: m.number, Seq: seq, Cause: listener.CauseLive, ID: id}
-		number := m.number // that has the membership
-		if !member && !matches && len(m.former) > 0 && old != nil && m.ahead(old) && !m.unchecked(new) {
-			if number, t.Old, err = m.formerly(tx, id); err != nil {
-				return tasks, err
-			}
-			member = number != 0
-			stored = member
-		}
-		switch {
-		case !member && matches:
-			if m.ahead(new) && !known {
-				continue
-			}
-			t.Kind, t.New = listener.KindCreate, seq
-			if old != nil {
-				if err := m.takeKnown(tx, &t, old.Seq); err != nil {
-					return tasks, err
-				}
-			}
-		case member && matches:
-			if !c.changed(m) {
-				continue
-			}
-			t.Kind, t.Old, t.New = listener.KindModify, old.Seq, seq
-		case member:
-			if t.Kind = listener.KindRemove; t.Old == 0 {
-				t.Old = old.Seq
-			}
-		default:
-			continue
-		}
-		if stored != matches {
-			if err := tx.SetMember(number, id, matches); err != nil {
-				return tasks, err
-			}
-		}
-		if err := tx.AddTask(t); err != nil {
-			return tasks, err
-		}
-		r.added[m.Name]++
-		tasks = true
-	}
-	return tasks, nil
-}
-
-// comparison decodes the two states of an entry at most once, and matches the new one with
-// all filters at most once.
-type comparison struct {
-	router             *Router
-	old, new           *store.Record
-	oldEntry, newEntry *listener.Entry
-	matched            bool // router.matches holds the result
-	anyChanged         int8 // without listed attributes; 0: not known yet
-}
-
-func (c *comparison) decode() (err error) {
-	if c.newEntry == nil && c.new != nil {
-		if c.newEntry, err = c.new.View(); err != nil {
-			return err
-		}
-	}
-	if c.oldEntry == nil && c.old != nil {
-		c.oldEntry, err = c.old.View()
-	}
 	return err
-}
-
-// matches tells whether the new state matches the filter of the module at that place.
-func (c *comparison) matches(i int) (bool, error) {
-	if c.new == nil {
-		return false, nil
-	}
-	if !c.matched {
-		if err := c.decode(); err != nil {
-			return false, err
-		}
-		c.matched = true
-		c.router.match(c.newEntry)
-	}
-	return c.router.matches[i], nil
-}
-
-// oldMatched tells whether the old state matched, which there has to be.
-func (c *comparison) oldMatched(m *Module) (bool, error) {
-	if c.oldEntry == nil {
-		e, err := c.old.View()
-		if err != nil {
-			return false, err
-		}
-		c.oldEntry = e
-	}
-	return m.Filter.Match(c.oldEntry) == filter.True, nil
-}
-
-// changed tells whether the module has to hear of a change from old to new, both of
-// which it knows or will know.
-func (c *comparison) changed(m *Module) bool {
-	if c.old.DN != c.new.DN {
-		return true
-	}
-	if len(m.Attributes) > 0 {
-		return listener.Changed(c.oldEntry, c.newEntry, m.Attributes...)
-	}
-	if c.anyChanged == 0 {
-		c.anyChanged = -1
-		if listener.Changed(c.oldEntry, c.newEntry) {
-			c.anyChanged = 1
-		}
-	}
-	return c.anyChanged > 0
-}
-
-func unexpected(what string, u listener.UUID) error {
-	return fmt.Errorf("%w: %s of entry %s", store.ErrUnusable, what, u)
 }

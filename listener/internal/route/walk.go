@@ -39,45 +39,47 @@ func (r *Router) known(m *Module) bool {
 // mirror is not filled yet or a container's descendants have yet to follow it; Queued
 // tells when they have.
 func (r *Router) Step(m *Module) (more bool, err error) {
-	added, seq := 0, uint64(0)
-	err = r.store.Update(func(tx *store.Tx) error {
+	err = r.commit(func(tx *store.Tx) (map[string]int, error) {
 		tx.Commits("walk")
-		state, err := tx.Module(m.Name)
-		if err != nil || state.Walk == nil && len(state.Subtrees) == 0 {
-			return err
+		added, goesOn, err := r.step(tx, m)
+		more = goesOn
+		if err != nil || added == 0 {
+			return nil, err
 		}
-		sync, err := tx.Sync()
-		if err != nil || !sync.Filled && state.Resync != store.ResyncClean {
-			return err
-		}
-		if rename, err := tx.FirstRename(); err != nil || rename != nil {
-			return err // a container has moved without its descendants yet
-		}
-		switch {
-		case state.Resync == store.ResyncClean:
-			added, more, err = r.takeOver(tx, m, state)
-		case state.Resync != "":
-			return nil
-		case len(state.Subtrees) > 0:
-			added, more, err = r.subtree(tx, m, state)
-		case state.Walk.Held > 0:
-			return nil
-		default:
-			added, more, err = r.walk(tx, m, state)
-		}
-		if err != nil {
-			return err
-		}
-		seq = tx.Counters().Seq
-		return m.store(tx, state)
+		return map[string]int{m.Name: added}, nil
 	})
+	return more && err == nil, err
+}
+
+// step is Step in a transaction.
+func (r *Router) step(tx *store.Tx, m *Module) (added int, more bool, err error) {
+	state, err := tx.Module(m.Name)
+	if err != nil || state.Walk == nil && len(state.Subtrees) == 0 {
+		return 0, false, err
+	}
+	sync, err := tx.Sync()
+	if err != nil || !sync.Filled && state.Resync != store.ResyncClean {
+		return 0, false, err
+	}
+	if rename, err := tx.FirstRename(); err != nil || rename != nil {
+		return 0, false, err // a container has moved without its descendants yet
+	}
+	switch {
+	case state.Resync == store.ResyncClean:
+		added, more, err = r.takeOver(tx, m, state)
+	case state.Resync != "":
+		return 0, false, nil
+	case len(state.Subtrees) > 0:
+		added, more, err = r.subtree(tx, m, state)
+	case state.Walk.Held > 0:
+		return 0, false, nil
+	default:
+		added, more, err = r.walk(tx, m, state)
+	}
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
-	if added > 0 && r.Queued != nil {
-		r.Queued(seq, map[string]int{m.Name: added})
-	}
-	return more, nil
+	return added, more, m.store(tx, state)
 }
 
 // walk looks at the next entries of a walk.

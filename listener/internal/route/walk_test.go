@@ -29,14 +29,19 @@ func TestWalkWaitsForFollowers(t *testing.T) {
 	must(err)
 	live, walking := &route.Module{Name: "live", Filter: everything}, &route.Module{Name: "walking", Filter: everything}
 	var r *route.Router
-	inBetween := false
-	r, err = route.New(s, route.Config{Base: base, Modules: []*route.Module{live, walking}, Queued: func(uint64, map[string]int) {
-		if inBetween {
-			inBetween = false
+	moves, inBetween := false, 0
+	r, err = route.New(s, route.Config{
+		Base: base, Modules: []*route.Module{live, walking},
+		Room: func(context.Context) error {
+			if !moves {
+				return nil
+			}
+			inBetween++
 			_, err := r.Step(walking)
-			must(err)
-		}
-	}})
+			return err
+		},
+		Queued: func(uint64, map[string]int) { moves = true },
+	})
 	must(err)
 	ctx := context.Background()
 	entry := func(id byte, dn string) {
@@ -53,9 +58,12 @@ func TestWalkWaitsForFollowers(t *testing.T) {
 		more, err = r.Step(live)
 		must(err)
 	}
-	inBetween = true
+	moves, inBetween = false, 0
 	entry(2, "ou=b,"+base)
 	must(r.Flush(ctx))
+	if inBetween != 1 {
+		t.Errorf("%d times between the container and its descendant, want 1", inBetween)
+	}
 	for more := true; more; {
 		more, err = r.Step(walking)
 		must(err)

@@ -210,14 +210,21 @@ func (tx *Tx) tasks(bucket *bbolt.Bucket, place Place, module uint32, after, las
 
 // CountTasks returns the number of tasks that the module is owed, wherever they are.
 func (tx *Tx) CountTasks(module uint32) int {
-	return tx.countRows(tx.outbox, module) + tx.countRows(tx.backlog, module) + tx.countRows(tx.parked, module)
+	return tx.CountTasksAfter(module, 0) + tx.countRows(tx.parked, module, 0)
 }
 
-// countRows counts the rows whose key begins with the module.
-func (tx *Tx) countRows(bucket *bbolt.Bucket, module uint32) int {
+// CountTasksAfter returns the number of tasks with a seq greater than after that the
+// module is owed and that are not parked.
+func (tx *Tx) CountTasksAfter(module uint32, after uint64) int {
+	return tx.countRows(tx.outbox, module, after+1) + tx.countRows(tx.backlog, module, after+1)
+}
+
+// countRows counts the rows whose key begins with the module, and goes on with from or
+// more.
+func (tx *Tx) countRows(bucket *bbolt.Bucket, module uint32, from uint64) int {
 	n := 0
 	c := bucket.Cursor()
-	for k, _ := c.Seek(outboxKey(&tx.key, module, 0)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
+	for k, _ := c.Seek(outboxKey(&tx.key, module, from)); k != nil && binary.BigEndian.Uint32(k) == module; k, _ = c.Next() {
 		n++
 	}
 	return n
@@ -281,7 +288,7 @@ func (tx *Tx) SetMember(module uint32, id uint64, member bool) error {
 
 // CountMembers returns the number of entries that the module was told of.
 func (tx *Tx) CountMembers(module uint32) int {
-	return tx.countRows(tx.members, module)
+	return tx.countRows(tx.members, module, 0)
 }
 
 func memberKey(buf *[32]byte, module uint32, id uint64) []byte {
