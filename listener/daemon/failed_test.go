@@ -22,7 +22,10 @@ func bad(how string) string {
 	return instance("bad", "probe", "config.uid: bob", "config.do: "+how, "config.until: healed")
 }
 
+// module returns the status of a module; of one that there is not, or that nothing is
+// known of, such as no module has.
 func (r *run) module(name string) (m admin.ModuleStatus) {
+	m.Queued = -1
 	status, _ := r.status()
 	for _, m := range status.Modules {
 		if m.Name == name {

@@ -34,7 +34,7 @@ func TestMemcachedDown(t *testing.T) {
 			s := newSite(t)
 			configure := func(required string) {
 				s.configure(slapd, instance("w", "witness", "isolation: "+isolation, "run_asynchronously: true", "parallelism: 2", "retry: {min: 10ms, max: 100ms}"))
-				s.addConfig("shared: {memcached: [" + socket + "], required: " + required + "}")
+				s.addConfig("shared: {memcached: [" + socket + "], required: " + required + ", timeout: 1m}")
 			}
 			configure("true")
 			code, output := s.once()

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/listenerd/listenerd/listener"
 	"github.com/listenerd/listenerd/listener/internal/slapdtest"
@@ -206,7 +205,7 @@ func TestStopWithCallInFlight(t *testing.T) {
 	s.configure(server,
 		instance("stuck", "probe", "config.uid: bob", "config.do: block", "config.until: healed", "run_asynchronously: true", "parallelism: 2"),
 		instance("other", "jsonl", "ldap_filter: (objectClass=inetOrgPerson)"))
-	s.addConfig("shutdown_timeout: 400ms")
+	s.addConfig("shutdown_timeout: 10s") // the call gets half of it, and post_run the rest
 	r := s.start()
 	stuck := func() (docs []event.Document) {
 		for _, doc := range s.journal("stuck") {
@@ -238,11 +237,11 @@ func TestSecondSignalKills(t *testing.T) {
 	t.Parallel()
 	server, _, s := newCompany(t)
 	s.configure(server, instance("stuck", "probe", "config.uid: bob", "config.do: block", "config.until: healed"))
+	s.addConfig("shutdown_timeout: 1h") // the call would have half of it
 	r := s.start()
 	r.until("the call hangs, and the one before it is acknowledged", func() bool {
 		return len(s.journal("stuck")) == 3 && len(s.explained("stuck", "uid=ada,ou=people,"+base).Queue) == 0
 	})
-	began := time.Now()
 	r.signal(syscall.SIGTERM)
 	eventually(t, "the second signal ends it", func() bool {
 		select {
@@ -253,9 +252,6 @@ func TestSecondSignalKills(t *testing.T) {
 			return false
 		}
 	})
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %v; the call would have had 15 s", took)
-	}
 	s.write("healed", "")
 	s.mustOnce()
 	expectKinds(t, "stuck", s.journal("stuck")[3:], "pre_run", "create uid=bob", "create uid=eve", "post_run")

@@ -131,7 +131,7 @@ func TestReloadInterrupted(t *testing.T) {
 	calls := len(s.journal("people"))
 	loaded := s.age(2 * time.Hour)
 
-	proxy.Throttle(1 << 20)
+	proxy.Throttle(1 << 17) // it would take a quarter of a minute
 	r := s.start()
 	r.until("a part has come", func() bool {
 		status, ok := r.status()

@@ -58,6 +58,7 @@ func TestResyncEntry(t *testing.T) {
 	if more := entryCalls(kindsOf(docs[min(1, len(docs)):])); len(more) > 1 || len(more) == 1 && more[0] != "modify uid=bob" {
 		t.Errorf("bob: %q after the first call", more)
 	}
+	r.idle("other")
 	others := entryCalls(kindsOf(s.journal("other")))
 	if len(others) != 5 {
 		t.Errorf("another module got %q", others)
@@ -158,6 +159,7 @@ func TestForget(t *testing.T) {
 			d.modify(bob, []string{"sn", "Changed again"})
 			r.caughtUp(d)
 			r.stop()
+			s.mustOnce() // which removes what that run has not yet
 		}
 		if _, err := os.Stat(s.path("state/modules/gone")); !os.IsNotExist(err) {
 			t.Errorf("its directory: %v", err)

@@ -233,9 +233,9 @@ func TestSchemaOf389DS(t *testing.T) {
 		t.Errorf("called with %q", kinds)
 	}
 	addType("( 1.3.6.1.4.1.99999.1.3 NAME 'ribbon' SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )")
-	r.until("it knows of the new type", func() bool { return strings.Count(r.output(), "schema is stored") == 2 })
-	if !strings.Contains(r.output(), `"modules_to_reconcile":["free"]`) {
+	r.until("it knows of the new type", func() bool { return strings.Contains(r.output(), `"modules_to_reconcile":["free"]`) })
+	r.stop()
+	if strings.Count(r.output(), "schema is stored") != 2 {
 		t.Errorf("the log: %s", r.output())
 	}
-	r.stop()
 }

@@ -109,7 +109,7 @@ func TestScenario13RestoredBackup(t *testing.T) {
 	ada := d.person("ada", base)
 	backup := server.Export(t)
 	s := newSite(t)
-	s.configureSession(followOf(server, "stale_grace: 3s"))
+	s.configureSession(followOf(server, "stale_grace: 1h"))
 	r := s.start()
 	r.caughtUp(d)
 	before, after := d.modify(ada.dn, []string{"sn", "Lost"})
@@ -117,17 +117,23 @@ func TestScenario13RestoredBackup(t *testing.T) {
 	r.until("bob is known", func() bool { return len(s.journal("people")) == 5 })
 
 	server.Restore(t, backup)
+	const refused = "lags behind or was restored from a backup"
 	r.until("the provider is refused", func() bool {
 		status, ok := r.status()
-		return ok && strings.Contains(status.LastError, "lags behind or was restored from a backup")
+		return ok && strings.Contains(status.LastError, refused)
 	})
+	r.stop()
 	expectKinds(t, "before the time is over", s.journal("people"),
-		"initialize", "pre_run", "create uid=ada", "modify uid=ada", "create uid=bob")
-	r.until("the backup counts", func() bool { return len(s.journal("people")) == 7 })
+		"initialize", "pre_run", "create uid=ada", "modify uid=ada", "create uid=bob", "post_run")
+
+	s.configureSession(followOf(server, "stale_grace: 1s"))
+	r = s.start()
+	r.until("the backup counts", func() bool { return len(s.journal("people")) == 9 })
 	r.caughtUp(newDirectory(t, server))
 	r.stop()
-	compareParallel(t, "what was undone", describeAll(s.journal("people"))[5:7], []string{
-		modify(after, before, "sn"), remove(bob, "live"),
+	says(t, "the time of grace", 0, 0, r.output(), refused)
+	compareParallel(t, "what was undone", describeAll(s.journal("people"))[6:9], []string{
+		"pre_run", modify(after, before, "sn"), remove(bob, "live"),
 	})
 }
 

@@ -22,8 +22,9 @@ import (
 	"github.com/listenerd/listenerd/modules/event"
 )
 
-// deadline for anything that is waited for: far beyond what it takes.
-const deadline = time.Minute
+// deadline for anything that is waited for: far beyond what it takes, also on a machine
+// with few processors and much to do.
+const deadline = 3 * time.Minute
 
 // wrongPassword is given to daemons that must not get in.
 const wrongPassword = "wr0ng-pAssw0rd-4711"

@@ -32,7 +32,7 @@ func TestUIDNumbers(t *testing.T) {
 			}
 			s.program = s.path("example")
 			s.configure(slapd, "  - {name: uid-numbers, isolation: "+isolation+", quiet_period: 1h, retry: {min: 10ms, max: 100ms}, config: {first: 5000}}\n")
-			s.addConfig("shared: {memcached: [\"" + slapdtest.Memcached(t) + "\"], required: true}")
+			s.addConfig("shared: {memcached: [\"" + slapdtest.Memcached(t) + "\"], required: true, timeout: 1m}")
 			r := s.start()
 			r.caughtUp(d)
 			r.stop()
