@@ -269,6 +269,9 @@ func (c *child) call(ctx context.Context, call *listener.Call) error {
 		<-c.ended
 		return err
 	}
+	if ctx.Err() != nil {
+		c.cancel(ctx, id) // what overdue says may have been ahead of the call
+	}
 	select {
 	case err = <-c.results:
 		return err
@@ -295,8 +298,14 @@ func (c *child) overdue(ctx context.Context, id uint64) {
 		})
 	}
 	if c.active.Load() == id {
-		_ = c.send(frameCancel, func(b []byte) []byte { return appendCancel(b, id, cause) }) // else it is about to end
+		c.cancel(ctx, id)
 	}
+}
+
+// cancel tells the worker that a call's context has ended. Of another call than its last
+// one it takes no notice.
+func (c *child) cancel(ctx context.Context, id uint64) {
+	_ = c.send(frameCancel, func(b []byte) []byte { return appendCancel(b, id, context.Cause(ctx)) }) // else it is about to end
 }
 
 // close has the handler closed and returns its error when the process has ended.

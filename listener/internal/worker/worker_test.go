@@ -304,6 +304,17 @@ func TestStepsRunInTheFirstProcess(t *testing.T) {
 	}
 }
 
+// callAnother makes a call when a process is about to be started. It is repeated, as the
+// dispatcher does, when the machine is so busy that it is not worth waiting for that.
+func callAnother(t *testing.T, p *worker.Pool) (err error) {
+	t.Helper()
+	eventually(t, "a process is ready", func() bool {
+		err = p.Call(t.Context(), task("nothing"))
+		return err == nil || !strings.HasPrefix(err.Error(), "no worker process was ready within ")
+	})
+	return err
+}
+
 // However a process ends, its call fails, and the next one is made by another process.
 func TestProcessThatEndsFailsItsCall(t *testing.T) {
 	t.Parallel()
@@ -325,7 +336,7 @@ func TestProcessThatEndsFailsItsCall(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), text) {
 				t.Errorf("error %v, want %s", err, text)
 			}
-			if err := p.Call(t.Context(), task("nothing")); err != nil {
+			if err := callAnother(t, p); err != nil {
 				t.Errorf("the next call: %v", err)
 			}
 			s := p.Status()[0]
@@ -346,7 +357,7 @@ func TestCallsThatCrashAreNoFailedStarts(t *testing.T) {
 			t.Error("no error")
 		}
 	}
-	if err := p.Call(t.Context(), task("nothing")); err != nil {
+	if err := callAnother(t, p); err != nil {
 		t.Error(err)
 	}
 }
@@ -387,8 +398,22 @@ func TestOverdueCallIsCancelledThenKilled(t *testing.T) {
 	if err := p.Call(limited(), task("hang")); err == nil || !strings.HasSuffix(err.Error(), "killed: timeout of 50ms: the call did not return within 3s after that") {
 		t.Errorf("error %v", err)
 	}
-	if err := p.Call(t.Context(), task("nothing")); err != nil {
+	if err := callAnother(t, p); err != nil {
 		t.Error(err)
+	}
+}
+
+// A call whose context has ended when it is made learns of that all the same: the one must
+// not get to the process before the other.
+func TestCallThatBeginsTooLate(t *testing.T) {
+	t.Parallel()
+	p := start(t, 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(listener.ErrStopping)
+	for range 5000 {
+		if err := p.Call(ctx, task("block")); err == nil || err.Error() != "the context has ended: daemon is stopping" {
+			t.Fatalf("error %v", err)
+		}
 	}
 }
 
@@ -635,7 +660,7 @@ func TestMemoryLimit(t *testing.T) {
 	if err := <-other; err == nil || err.Error() != "the context has ended: daemon is stopping" {
 		t.Errorf("the other call: %v", err)
 	}
-	if err := p.Call(t.Context(), task("nothing")); err != nil {
+	if err := callAnother(t, p); err != nil {
 		t.Error(err)
 	}
 }
