@@ -256,7 +256,8 @@ func TestStatus(t *testing.T) {
 			t.Fatalf("%v: %s", err, printed.stdout)
 		}
 		return strings.Contains(status.Cookie, csn) && len(status.Modules) == 3 &&
-			status.Modules[1].State == "idle" && status.Modules[1].Queued == 0 && status.Modules[0].State == "failing"
+			status.Modules[1].State == "idle" && status.Modules[1].Queued == 0 &&
+			status.Modules[0].State == "failing" && status.Modules[0].Queued == 1
 	})
 	if status.Phase != "persist" || status.Entries != 6 || status.Provider != server.URI() || status.Base != base ||
 		!status.Filled || status.PID != r.process.PID() || status.LastError != "" || status.Started.IsZero() {
