@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	startDeadline = time.Minute
-	stopDeadline  = time.Minute
+	startDeadline = 2 * time.Minute
+	stopDeadline  = 2 * time.Minute
 	maxSocketPath = 100 // sockaddr_un holds 108 octets
 )
 

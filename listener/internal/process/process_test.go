@@ -21,16 +21,19 @@ func start(t *testing.T, script string) *Process {
 }
 
 func TestStopReturnsTheExitStatus(t *testing.T) {
-	for _, test := range []struct{ script, want string }{
-		{"trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done", ""},
-		{"trap 'echo sorry; exit 7' TERM; echo ready; while :; do sleep 0.01; done", "exit status 7: ready\nsorry"},
-		{"trap '' TERM; echo ready; while :; do sleep 0.01; done", "killed"},
+	for _, test := range []struct {
+		script, want string
+		limit        time.Duration
+	}{
+		{"trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done", "", time.Minute},
+		{"trap 'echo sorry; exit 7' TERM; echo ready; while :; do sleep 0.01; done", "exit status 7: ready\nsorry", time.Minute},
+		{"trap '' TERM; echo ready; while :; do sleep 0.01; done", "killed", 500 * time.Millisecond},
 	} {
 		p := start(t, test.script)
 		if err := p.WaitReady(printed(p, "ready"), time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		err := p.Stop(500 * time.Millisecond)
+		err := p.Stop(test.limit)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: error %v, want %q", test.script, err, test.want)
 		}

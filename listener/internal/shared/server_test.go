@@ -66,7 +66,7 @@ func (s *testServer) start() {
 		s.t.Fatal(err)
 	}
 	s.proc = proc
-	if err := proc.WaitReady(s.answers, 10*time.Second); err != nil {
+	if err := proc.WaitReady(s.answers, time.Minute); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -115,7 +115,7 @@ func (s *testServer) signal(name string) {
 		return
 	}
 	// The signal is on its way; the server has stopped when all its threads have.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !s.stopped() {
 		if time.Now().After(deadline) {
 			s.t.Fatal("memcached does not stop")

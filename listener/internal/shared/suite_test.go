@@ -1,7 +1,9 @@
 package shared_test
 
 import (
+	"cmp"
 	"testing"
+	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
 
@@ -57,8 +59,13 @@ func testMemcached(t *testing.T, servers int, stores func(*testing.T, []string) 
 	})
 }
 
+// patience is the timeout of operations that are to be answered: on a busy machine a
+// server may stand still for long.
+const patience = time.Minute
+
 func newMemcached(t testing.TB, c shared.Config) *shared.Store {
 	t.Helper()
+	c.Timeout = cmp.Or(c.Timeout, patience)
 	s, err := shared.NewMemcached(c)
 	if err != nil {
 		t.Fatal(err)

@@ -29,8 +29,8 @@ const (
 )
 
 const (
-	startDeadline = 30 * time.Second
-	stopDeadline  = 30 * time.Second
+	startDeadline = 2 * time.Minute
+	stopDeadline  = 2 * time.Minute
 	maxSocketPath = 100 // sockaddr_un holds 108 octets
 )
 

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // pair returns a Conn with a search begun, and the server's end of it.
 func pair(t testing.TB, opts Options) (*Conn, net.Conn) {
