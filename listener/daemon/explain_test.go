@@ -34,7 +34,7 @@ func TestExplain(t *testing.T) {
 		instance("people2", "jsonl", `ldap_filter: "(&(objectClass=person)(|(uid=ADA)(sn=x*))(!(noSuchType=a))(uidNumber=x))"`),
 		instance("all", "jsonl", `ldap_filter: "(&(objectClass=person)(|(uid=ADA)(2.5.4.35=*)))"`))
 	r := s.start()
-	r.until("bob has failed", func() bool { return r.module("bad").SetAside == 1 })
+	r.failed("bad")
 	r.idle("all")
 	const ada = "uid=ada,ou=people," + base
 

@@ -37,12 +37,18 @@ func (r *run) module(name string) (m admin.ModuleStatus) {
 
 const bob = "uid=bob,ou=people," + base
 
+// failed waits until one call of the module is set aside and all others are through.
+func (r *run) failed(name string) {
+	r.site.t.Helper()
+	r.until("one call of "+name+" has failed", func() bool { m := r.module(name); return m.SetAside == 1 && m.Queued == 1 })
+}
+
 func TestFailedCommands(t *testing.T) {
 	t.Parallel()
 	server, d, s := newCompany(t)
 	s.configure(server, bad("permanent"))
 	r := s.start()
-	r.until("bob has failed", func() bool { return r.module("bad").SetAside == 1 })
+	r.failed("bad")
 	d.modify(bob, []string{"sn", "Waits"}, []string{"userPassword", "{SSHA}hidden"})
 	r.until("bob has failed and his change waits", func() bool {
 		m := r.module("bad")
@@ -98,7 +104,7 @@ func TestDropFailedCreate(t *testing.T) {
 	server, d, s := newCompany(t)
 	s.configure(server, bad("permanent"))
 	r := s.start()
-	r.until("bob has failed", func() bool { return r.module("bad").SetAside == 1 })
+	r.failed("bad")
 	d.modify(bob, []string{"sn", "Waits"})
 	r.until("bob has failed and his change waits", func() bool { m := r.module("bad"); return m.SetAside == 1 && m.Queued == 2 })
 	if out := s.printed("failed", "drop", "bad", "--all", "--yes"); out != "1 dropped\n" {

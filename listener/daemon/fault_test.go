@@ -83,7 +83,12 @@ var faultScenarios = []faultScenario{
 			r := c.follows()
 			waits := func(n int) {
 				c.reaches(r, fmt.Sprintf("%d calls of bob are owed", n), func() bool {
-					return r.module("permanent").Queued == n && r.module("latest").Queued > 0 && r.module("halted").Failing == 1
+					for _, name := range []string{"permanent", "full", "latest"} {
+						if r.module(name).SetAside != 1 {
+							return false
+						}
+					}
+					return r.module("permanent").Queued == n && r.module("halted").Failing == 1
 				})
 			}
 			waits(1)

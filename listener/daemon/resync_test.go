@@ -34,7 +34,7 @@ func TestResync(t *testing.T) {
 	s.configure(server, instance("cleaner", "cleaner", "config.uid: bob", "config.do: permanent", "config.until: healed"),
 		instance("other", "probe"))
 	r := s.start()
-	r.until("bob has failed", func() bool { m := r.module("cleaner"); return m.SetAside == 1 && m.Queued == 1 })
+	r.failed("cleaner")
 	d.modify(bob, []string{"sn", "Waits"})
 	r.until("his change waits", func() bool { m := r.module("cleaner"); return m.SetAside == 1 && m.Queued == 2 && m.InFlight == 0 })
 	r.idle("other")

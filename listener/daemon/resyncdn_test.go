@@ -22,7 +22,7 @@ func TestResyncEntry(t *testing.T) {
 	server, d, s := newCompany(t)
 	s.configure(server, bad("permanent"), instance("other", "probe"))
 	r := s.start()
-	r.until("bob has failed", func() bool { return r.module("bad").SetAside == 1 })
+	r.failed("bad")
 	d.modify(bob, []string{"sn", "Waits"})
 	r.until("his change waits", func() bool { m := r.module("bad"); return m.SetAside == 1 && m.Queued == 2 && m.InFlight == 0 })
 	before := len(s.journal("bad"))
@@ -39,7 +39,7 @@ func TestResyncEntry(t *testing.T) {
 	r.until("bob is given up", func() bool { return r.module("bad").Queued == 0 })
 	before = len(s.journal("bad"))
 	s.printed("resync", "bad", "--dn", staff)
-	r.until("bob has failed once more", func() bool { return r.module("bad").SetAside == 1 && r.module("bad").Queued == 1 })
+	r.failed("bad")
 	if got, want := last(), []string{"modify uid=ada", "create uid=bob", "modify uid=eve"}; !slices.Equal(got, want) {
 		t.Errorf("the subtree: %q, want %q", got, want)
 	}

@@ -2,12 +2,9 @@ package slapdtest
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -250,30 +247,6 @@ func (s *Server) Dial(dn, password string) (*ldap.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
-}
-
-// Ports are taken from below the range that the kernel hands out to outgoing
-// connections (net.ipv4.ip_local_port_range), so that none takes a stopped
-// server's port before it starts again.
-const firstPort, lastPort = 20000, 32000
-
-// FreePort returns a port of the loopback interface that nobody listens on.
-func FreePort() (int, error) {
-	for range 100 {
-		if port := firstPort + rand.IntN(lastPort-firstPort); !portTaken(port) {
-			return port, nil
-		}
-	}
-	return 0, errors.New("no free port on 127.0.0.1")
-}
-
-func portTaken(port int) bool {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", Loopback(port))
-	if err != nil {
-		return true
-	}
-	_ = l.Close()
-	return false
 }
 
 // Loopback returns the host:port of a port of the loopback interface.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +45,68 @@ func TestServerKeepsDataAndPort(t *testing.T) {
 	s.Load(t, strings.NewReader("dn: ou=loaded,"+PeopleDN+"\nobjectClass: organizationalUnit\nou: loaded\n"))
 	if ldif := s.Export(t); !strings.Contains(ldif, "dn: ou=loaded,"+PeopleDN) {
 		t.Error("a loaded entry is not in the export")
+	}
+}
+
+// asPortTaker in the environment makes the test's program take as many ports and print them.
+const asPortTaker = "LISTENERD_TEST_TAKES_PORTS"
+
+func TestMain(m *testing.M) {
+	n, err := strconv.Atoi(os.Getenv(asPortTaker))
+	if err != nil {
+		os.Exit(m.Run())
+	}
+	for range n {
+		port, err := FreePort()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(port)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the test has taken its own
+}
+
+// A port is handed out once, whichever process asks: a server that is stopped finds its own
+// free when it starts again.
+func TestPortsAreOnesOwn(t *testing.T) {
+	const each = 1000
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command(program)
+	other.Env = append(os.Environ(), fmt.Sprintf("%s=%d", asPortTaker, each))
+	in, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	taken := map[int]bool{}
+	for range each {
+		var port int
+		if _, err := fmt.Fscanln(out, &port); err != nil {
+			t.Fatal(err)
+		}
+		taken[port] = true
+	}
+	for range each {
+		port, err := FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken[port] = true
+	}
+	if n := len(taken); n != 2*each {
+		t.Errorf("%d different ports, want %d", n, 2*each)
+	}
+	if err := errors.Join(in.Close(), other.Wait()); err != nil {
+		t.Error(err)
 	}
 }
 
