@@ -63,6 +63,16 @@ func (e edit) del(dn string) {
 	e.must(e.conn.Del(ldap.NewDelRequest(dn, nil)))
 }
 
+// contextCSN returns the numbers of the last changes that an OpenLDAP knows, one for each
+// server that takes writes.
+func (e edit) contextCSN() []string {
+	e.t.Helper()
+	found, err := e.conn.Search(ldap.NewSearchRequest(slapdtest.BaseDN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false,
+		"(objectClass=*)", []string{"contextCSN"}, nil))
+	e.must(err)
+	return found.Entries[0].GetAttributeValues("contextCSN")
+}
+
 // has waits until the mirror's entry has all of the texts; none waits until there is
 // no such entry.
 func (m *mirror) has(dn string, texts ...string) {

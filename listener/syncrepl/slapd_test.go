@@ -101,7 +101,6 @@ func TestScenario3LiveChanges(t *testing.T) {
 	stop := start(t, slapdConfig(s), m)
 	m.waitRefreshed(1)
 	e := newEdit(t, s)
-	before := m.savedCookie()
 
 	dn := e.add("cn=a")
 	m.has(dn, `sn: ["Sample"]`)
@@ -114,7 +113,7 @@ func TestScenario3LiveChanges(t *testing.T) {
 	m.none(moved)
 	again := e.add("cn=b")
 	m.has(again)
-	m.wait("cookie", func() bool { return string(m.cookie) > before })
+	m.waitCookie(e.contextCSN()...)
 	stop()
 
 	// What was live is not sent again.
