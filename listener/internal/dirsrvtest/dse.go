@@ -100,7 +100,7 @@ var (
 	pluginPath  = regexp.MustCompile(`(?i)^(nsslapd-pluginpath: )(lib.*)$`)
 )
 
-// configure writes dse.ldif and what else the server reads to dir.
+// configure writes dse.ldif, and makes the directories that it names.
 func (s *Server) configure(user string) error {
 	text, err := os.ReadFile(s.programs.template)
 	if err != nil {
@@ -153,9 +153,11 @@ func (s *Server) configure(user string) error {
 	if !s.opts.noSync {
 		d.set("cn=Content Synchronization,cn=plugins,cn=config", "nsslapd-pluginEnabled", "on")
 	}
-	if err := os.WriteFile(s.path("dse.ldif"), []byte(d.String()), 0o600); err != nil {
-		return err
-	}
+	return os.WriteFile(s.path("dse.ldif"), []byte(d.String()), 0o600)
+}
+
+// copyFiles copies what the server has besides dse.ldif.
+func (s *Server) copyFiles() error {
 	if err := os.CopyFS(s.dir, os.DirFS(s.programs.config)); err != nil {
 		return err
 	}

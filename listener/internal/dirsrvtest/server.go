@@ -70,6 +70,9 @@ func New(dir string, opts ...Option) (*Server, error) {
 	if len(s.socket()) > maxSocketPath {
 		return nil, fmt.Errorf("path of %s is too long for a Unix socket", s.socket())
 	}
+	if err = s.copyFiles(); err != nil {
+		return nil, err
+	}
 	// Another process may take the port between the look and the start.
 	for attempt := 1; ; attempt++ {
 		if s.port, err = slapdtest.FreePort(); err != nil {

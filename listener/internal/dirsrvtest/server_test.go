@@ -3,6 +3,7 @@ package dirsrvtest
 import (
 	"errors"
 	"os"
+	"os/user"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,26 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	found, err := s.Client(t).Search(rootDSE())
 	if err != nil || found.Entries[0].GetAttributeValue("lastChangeNumber") != "2" {
 		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// A server whose port was taken by somebody is configured for another one.
+func TestServerMovesToAnotherPort(t *testing.T) {
+	s := Start(t)
+	s.Kill()
+	var err error
+	if s.port, err = slapdtest.FreePort(); err != nil {
+		t.Fatal(err)
+	}
+	self, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.configure(self.Username), s.Start()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client(t).Search(rootDSE()); err != nil {
+		t.Error(err)
 	}
 }
 
