@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -74,5 +75,16 @@ func TestErrorOfAnUpdateIsReturnedAsItIs(t *testing.T) {
 	cause := errors.New("no")
 	if err := open(t, t.TempDir()).Update(func(*store.Tx) error { return cause }); err != cause {
 		t.Errorf("error %v, want %v", err, cause)
+	}
+}
+
+// What the system refuses says nothing of the file.
+func TestFileThatCannotBeOpenedIsNotCalledUnusable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, store.FileName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(dir); err == nil || errors.Is(err, store.ErrUnusable) {
+		t.Errorf("error %v", err)
 	}
 }

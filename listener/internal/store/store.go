@@ -49,6 +49,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -128,10 +129,11 @@ func Open(dir string) (*Store, error) {
 	}
 	path := filepath.Join(dir, FileName)
 	db, err := open(path)
+	_, system := errors.AsType[*fs.PathError](err)
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: %s is locked; stop that daemon, or give this one a state_dir of its own", ErrLocked, path)
-	case errors.Is(err, os.ErrPermission):
+	case system: // no right, a file system that is full or read-only: the file may be good
 		return nil, fmt.Errorf("open state file: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to start with an empty mirror", ErrUnusable, path, err)
