@@ -160,7 +160,7 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	if g := s.Guard; g != nil {
 		fmt.Fprintf(w, "held\t%d removes since %s: %s\n", g.Removes, g.Since.Local().Format(time.DateTime), g.Reason)
 		for _, dn := range g.Examples {
-			fmt.Fprintf(w, "\t%s\n", dn)
+			fmt.Fprintf(w, "\t%s\n", oneLine(dn))
 		}
 		fmt.Fprintf(w, "\t%s\n", releaseHint(g.Released))
 	}
@@ -192,7 +192,7 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		if m.Stuck > 0 {
 			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", m.Name, state, m.Queued, m.InFlight, m.Failing, m.Calls, m.Failures, m.LastError)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", m.Name, state, m.Queued, m.InFlight, m.Failing, m.Calls, m.Failures, oneLine(m.LastError))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -6,6 +6,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -129,18 +130,21 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 // noFile stands in messages for the name of a configuration that is in no file.
 const noFile = "configuration"
 
-func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
+func loadConfig(o Options, modules []listener.Module) (conf *config.Config, err error) {
 	checkFilter := func(text string) error {
 		_, err := filter.Compile(text, nil)
 		return err
 	}
-	if o.Config == nil {
-		return config.Load(o.ConfigFile, modules, checkFilter)
+	switch {
+	case o.Config == nil:
+		conf, err = config.Load(o.ConfigFile, modules, checkFilter)
+	default:
+		conf, err = config.Parse(o.Config, cmp.Or(o.ConfigFile, noFile), modules, checkFilter)
 	}
-	if o.ConfigFile == "" {
-		o.ConfigFile = noFile
+	if err == nil {
+		conf.LDAP.Attributes = mirrored(conf)
 	}
-	return config.Parse(o.Config, o.ConfigFile, modules, checkFilter)
+	return conf, err
 }
 
 // Run follows the directory and calls the modules until ctx ends; then it lets calls

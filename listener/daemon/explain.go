@@ -369,7 +369,7 @@ func explainOffline(conf *config.Config, module, target string) (admin.Explanati
 func printExplanation(out io.Writer, e *admin.Explanation) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "module\t%s\n", strings.TrimSpace(e.Module+" "+inParentheses(e.State)))
-	fmt.Fprintf(w, "entry\t%s\n", strings.TrimSpace(e.DN+" "+inParentheses(e.UUID)))
+	fmt.Fprintf(w, "entry\t%s\n", strings.TrimSpace(oneLine(e.DN)+" "+inParentheses(e.UUID)))
 	fmt.Fprintf(w, "mirrored\t%s\n", yesNo(e.Mirrored))
 	fmt.Fprintf(w, "member\t%s\n", yesNo(e.Member))
 	fmt.Fprintf(w, "attributes\t%s\n", orAll(e.Attributes))
@@ -381,7 +381,7 @@ func printExplanation(out io.Writer, e *admin.Explanation) error {
 		if i == 0 {
 			label = "owed"
 		}
-		fmt.Fprintf(w, "%s\t%s, seq %d, %s, %s, %s\n", label, q.Call, q.Seq, q.Cause, q.State, q.DN)
+		fmt.Fprintf(w, "%s\t%s, seq %d, %s, %s, %s\n", label, q.Call, q.Seq, q.Cause, q.State, oneLine(q.DN))
 		if q.Error != "" {
 			text, _, _ := strings.Cut(q.Error, "\n")
 			fmt.Fprintf(w, "\t  %d attempts failed: %s\n", q.Attempts, text)
@@ -420,7 +420,7 @@ func printPart(out io.Writer, p *admin.FilterPart, indent string) {
 	}
 	fmt.Fprintln(out, line)
 	for _, v := range p.Compared {
-		fmt.Fprintf(out, "%s          %s: %s (%s)\n", indent, v.Attribute, v.Value, v.Result)
+		fmt.Fprintf(out, "%s          %s: %s (%s)\n", indent, v.Attribute, oneLine(v.Value), v.Result)
 	}
 	if p.More > 0 {
 		fmt.Fprintf(out, "%s          and %d more\n", indent, p.More)

@@ -46,7 +46,7 @@ func (c *commandLine) failedList() *cobra.Command {
 			fmt.Fprintln(w, "MODULE\tSEQ\tCALL\tDN\tATTEMPTS\tNEXT\tWAITING\tERROR")
 			for _, f := range failed {
 				text, _, _ := strings.Cut(f.Error, "\n")
-				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%d\t%s\n", f.Module, f.Seq, f.Call, f.DN, f.Attempts, next(&f), f.Waiting, text)
+				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%d\t%s\n", f.Module, f.Seq, f.Call, oneLine(f.DN), f.Attempts, next(&f), f.Waiting, oneLine(text))
 			}
 			return w.Flush()
 		},
@@ -94,9 +94,9 @@ func (c *commandLine) failedShow() *cobra.Command {
 func printFailed(out io.Writer, f *admin.FailedDetail) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "call\t%s, seq %d\n", f.Call, f.Seq)
-	fmt.Fprintf(w, "dn\t%s\n", f.DN)
+	fmt.Fprintf(w, "dn\t%s\n", oneLine(f.DN))
 	if f.OldDN != "" {
-		fmt.Fprintf(w, "old dn\t%s\n", f.OldDN)
+		fmt.Fprintf(w, "old dn\t%s\n", oneLine(f.OldDN))
 	}
 	fmt.Fprintf(w, "uuid\t%s\n", f.UUID)
 	fmt.Fprintf(w, "attempts\t%d, from %s to %s\n", f.Attempts, f.First.Local().Format(time.DateTime), f.Last.Local().Format(time.DateTime))
@@ -113,17 +113,17 @@ func printFailed(out io.Writer, f *admin.FailedDetail) error {
 	}
 	for _, c := range f.Changed {
 		for _, v := range c.Removed {
-			fmt.Fprintf(out, "- %s: %s\n", c.Attribute, v)
+			fmt.Fprintf(out, "- %s: %s\n", c.Attribute, oneLine(v))
 		}
 		for _, v := range c.Added {
-			fmt.Fprintf(out, "+ %s: %s\n", c.Attribute, v)
+			fmt.Fprintf(out, "+ %s: %s\n", c.Attribute, oneLine(v))
 		}
 	}
 	for i, q := range f.Queue {
 		if i == 0 {
 			fmt.Fprintln(out, "\nwaiting:")
 		}
-		fmt.Fprintf(out, "  %d %s %s\n", q.Seq, q.Call, q.DN)
+		fmt.Fprintf(out, "  %d %s %s\n", q.Seq, q.Call, oneLine(q.DN))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,9 +46,10 @@ func Main(modules ...listener.Module) int {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, modules []listener.Module) int {
 	root := newCommand(modules)
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(plain{stdout})
+	root.SetErr(stderr) // a terminal, for the progress
 	err := root.ExecuteContext(ctx)
+	stderr = plain{stderr}
 	if err == nil {
 		return exitDone
 	}
@@ -93,6 +95,10 @@ func newCommand(modules []listener.Module) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVarP(&cli.file, "config", "c", "/etc/listenerd/listenerd.yaml", "configuration `file`")
 	root.AddCommand(cli.run(), cli.check(), cli.list(), cli.status(), cli.explain(), cli.failed(), cli.pause(), cli.resume(), cli.resync(), cli.forget(), cli.wait(), cli.release(), cli.worker(), versionCommand())
+	root.InitDefaultCompletionCmd(root.Name())
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Args, c.RunE = noArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	return root
 }
 
@@ -101,10 +107,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if cmd.HasParent() {
+	if cmd.HasParent() && !cmd.HasSubCommands() {
 		return fmt.Errorf("%w: %s takes no argument, and %q was given", errUsage, cmd.Name(), args[0])
 	}
-	return fmt.Errorf("%w: unknown command %q", errUsage, args[0])
+	_, parents, _ := strings.Cut(cmd.CommandPath(), " ")
+	return fmt.Errorf("%w: unknown command %q", errUsage, strings.TrimSpace(parents+" "+args[0]))
 }
 
 func versionCommand() *cobra.Command {

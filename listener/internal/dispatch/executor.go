@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -54,12 +55,15 @@ func (e inProcess) Has(step listener.Kind) (ok bool) {
 
 // Call implements [Executor].
 func (e inProcess) Call(ctx context.Context, call *listener.Call) (err error) {
-	ctx = listener.WithCall(ctx, call)
 	defer func() {
 		if v := recover(); v != nil {
-			err = &PanicError{v, debug.Stack()}
+			err = &PanicError{shortened(fmt.Sprint(v), maxErrorText), debug.Stack()}
 		}
 	}()
+	return settled(e.call(listener.WithCall(ctx, call), call))
+}
+
+func (e inProcess) call(ctx context.Context, call *listener.Call) (err error) {
 	switch call.Kind {
 	case listener.KindCreate:
 		err = e.handler.Create(ctx, call.New)
@@ -87,9 +91,26 @@ func (e inProcess) Call(ctx context.Context, call *listener.Call) (err error) {
 	return err
 }
 
+// settled returns an error with the text, which may be long, and the class of a handler's.
+// The methods of that one are the handler's code: they are called here, where a panic (a
+// nil pointer in an error is the usual reason) is caught, and nowhere else.
+func settled(err error) error {
+	if err == nil {
+		return nil
+	}
+	out := errors.New(shortened(err.Error(), maxErrorText))
+	if delay, ok := listener.RetryDelay(err); ok {
+		out = listener.RetryAfter(delay, out)
+	}
+	if errors.Is(err, listener.ErrPermanent) {
+		out = listener.Permanent(out)
+	}
+	return out
+}
+
 // PanicError is a handler's panic.
 type PanicError struct {
-	// Value is what the handler panicked with, Stack the stack of its goroutine.
+	// Value is what the handler panicked with, or its text; Stack the stack of its goroutine.
 	Value any
 	Stack []byte
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -28,8 +29,17 @@ func (l *lane) runWorker() {
 	l.active++
 	defer func() {
 		l.at = slices.DeleteFunc(l.at, func(other *worker) bool { return other == by })
+		m := by.module
+		by.module = nil
+		replaced := m != nil // its call has ended this goroutine
+		if replaced && by.stuck {
+			replaced = l.backLocked(by, m)
+		}
 		if !by.left {
 			l.active--
+		}
+		if replaced {
+			l.d.running.Go(l.runWorker)
 		}
 	}()
 	for {
@@ -55,14 +65,21 @@ func (l *lane) runWorker() {
 	}
 }
 
+// errGoexit is the error of a call that did not return but ended its goroutine. The worker
+// ends with it, and another one takes its place.
+var errGoexit = errors.New("the handler has ended its goroutine (runtime.Goexit)")
+
 // runStepLocked releases the lane's mutex meanwhile.
 func (l *lane) runStepLocked(by *worker, m *module, step listener.Kind) {
 	m.step = step
 	attempt := m.stepTries + 1
+	err := errGoexit
+	defer func() {
+		l.mu.Lock()
+		l.stepDoneLocked(m, step, err)
+	}()
 	l.mu.Unlock()
-	err := m.runStep(by, step, attempt)
-	l.mu.Lock()
-	l.stepDoneLocked(m, step, err)
+	err = m.runStep(by, step, attempt)
 }
 
 // runTaskLocked releases the lane's mutex meanwhile.
@@ -71,13 +88,15 @@ func (l *lane) runTaskLocked(by *worker, m *module, w *work) {
 	if m.firstCall.IsZero() {
 		m.firstCall = by.since
 	}
+	err := errGoexit
+	defer func() {
+		l.mu.Lock()
+		l.taskDoneLocked(m, w, err)
+	}()
 	l.mu.Unlock()
-	err := m.runTask(by, w)
-	if err == nil {
+	if err = m.runTask(by, w); err == nil {
 		l.d.commits.done(m, w.Task)
 	}
-	l.mu.Lock()
-	l.taskDoneLocked(m, w, err)
 }
 
 // stuck is called when a worker's n-th call has ignored its timeout for long. In the

@@ -48,6 +48,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -126,17 +128,12 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}
 	path := filepath.Join(dir, FileName)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         time.Second,
-		NoFreelistSync:  true, // with it synced a large freelist costs every commit 22 ms
-		FreelistType:    bbolt.FreelistMapType,
-		PageSize:        16 << 10, // for a new file: entries of a usual size fill it, and fewer pages are written
-		InitialMmapSize: initialMmap,
-	})
+	db, err := open(path)
+	_, system := errors.AsType[*fs.PathError](err)
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: %s is locked; stop that daemon, or give this one a state_dir of its own", ErrLocked, path)
-	case errors.Is(err, os.ErrPermission):
+	case system: // no right, a file system that is full or read-only: the file may be good
 		return nil, fmt.Errorf("open state file: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to start with an empty mirror", ErrUnusable, path, err)
@@ -150,6 +147,65 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// open opens the database. bbolt looks at all its pages, and of one that is damaged it
+// panics; of one that is missing the process dies, so that is found out before.
+func open(path string) (db *bbolt.DB, err error) {
+	if err := whole(path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			db, err = nil, fmt.Errorf("it is damaged: %v", v)
+		}
+	}()
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         time.Second,
+		NoFreelistSync:  true, // with it synced a large freelist costs every commit 22 ms
+		FreelistType:    bbolt.FreelistMapType,
+		PageSize:        16 << 10, // for a new file: entries of a usual size fill it, and fewer pages are written
+		InitialMmapSize: initialMmap,
+	})
+}
+
+// whole returns an error if the file ends before the last page that it says it has, as a
+// copy does that was broken off. What it cannot read is for bbolt to judge. A file that
+// another daemon is writing only grows.
+func whole(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	// A meta page, of which there are two, is a header of 16 octets and then magic,
+	// version, page size and flags (32 bits each), root (128), freelist, the number of
+	// pages, the transaction and a checksum (64 each). Numbers are as the machine has them.
+	const header, magic = 16, 0xED0CDAED
+	var meta [64]byte
+	var last, pages, pageSize uint64
+	for at, n := int64(0), 0; n < 2; n++ {
+		if _, err := f.ReadAt(meta[:], at+header); err != nil {
+			break
+		}
+		order := binary.NativeEndian
+		sum := fnv.New64a()
+		_, _ = sum.Write(meta[:56])
+		if order.Uint32(meta[:]) != magic || order.Uint64(meta[56:]) != sum.Sum64() {
+			break
+		}
+		pageSize = uint64(order.Uint32(meta[8:]))
+		if tx := order.Uint64(meta[48:]); tx >= last {
+			last, pages = tx, order.Uint64(meta[40:])
+		}
+		at = int64(pageSize)
+	}
+	// Its length after the meta pages: meanwhile it may have been made longer, not shorter.
+	info, err := f.Stat()
+	if err != nil || uint64(info.Size()) >= pages*pageSize {
+		return nil
+	}
+	return fmt.Errorf("it is damaged: it has %d of %d octets", info.Size(), pages*pageSize)
 }
 
 // OpenExisting opens the state file in dir if there is one. The error is fs.ErrNotExist
@@ -235,16 +291,17 @@ func (s *Store) Check() error {
 var errUnchanged = errors.New("nothing written")
 
 // Update runs fn in a transaction and returns when it is durable. On an error
-// nothing of it is kept. Updates run one at a time. One that writes nothing costs
-// no disk access.
+// nothing of it is kept; that of fn is returned as it is. Updates run one at a time. One
+// that writes nothing costs no disk access.
 func (s *Store) Update(fn func(*Tx) error) error {
 	var tx *Tx
+	var refused error
 	err := s.db.Update(func(b *bbolt.Tx) error {
 		s.slabs.reset()
 		tx = newTx(b, s.known.Load())
 		tx.slabs = &s.slabs
-		if err := fn(tx); err != nil {
-			return err
+		if refused = fn(tx); refused != nil {
+			return refused
 		}
 		if tx.size == 0 {
 			return errUnchanged
@@ -254,6 +311,8 @@ func (s *Store) Update(fn func(*Tx) error) error {
 		return err
 	})
 	switch {
+	case refused != nil:
+		return refused
 	case errors.Is(err, errUnchanged):
 		return nil
 	case err != nil:

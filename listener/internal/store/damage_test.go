@@ -1,0 +1,90 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/listenerd/listenerd/listener/internal/store"
+)
+
+// stateFile returns a directory with a state file of some hundred pages, and its content.
+func stateFile(t *testing.T) (dir, path string, content []byte) {
+	t.Helper()
+	dir = t.TempDir()
+	s := open(t, dir)
+	err := s.Update(func(tx *store.Tx) error {
+		for n := range 3_000 {
+			r := record(byte(n), fmt.Sprintf("uid=%d,dc=x", n))
+			r.UUID[1], r.Seq, r.Attrs = byte(n>>8), uint64(n+1), strings.Repeat("x", 1_000)
+			if err := tx.Insert(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	path = s.Path()
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err = os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, path, content
+}
+
+func refused(t *testing.T, dir, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrUnusable) || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("error %v, want ErrUnusable because it is damaged", err)
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
+		t.Errorf("the file was changed, %v", err)
+	}
+}
+
+// A copy that was broken off, because the disk was full for example.
+func TestShortFileIsRefusedAndKept(t *testing.T) {
+	dir, path, content := stateFile(t)
+	for _, length := range []int{64 << 10, 1 << 20, 2<<20 + 1} {
+		refused(t, dir, path, content[:length])
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
+
+// bbolt panics because of it.
+func TestDisorderIsRefusedAndKept(t *testing.T) {
+	dir, path, content := stateFile(t)
+	key := append([]byte{0x77, 0x05}, make([]byte, 14)...) // of the index of UUIDs
+	refused(t, dir, path, bytes.ReplaceAll(content, key, make([]byte, len(key))))
+}
+
+// Who gives a transaction up is told the reason, and nothing of the file.
+func TestErrorOfAnUpdateIsReturnedAsItIs(t *testing.T) {
+	cause := errors.New("no")
+	if err := open(t, t.TempDir()).Update(func(*store.Tx) error { return cause }); err != cause {
+		t.Errorf("error %v, want %v", err, cause)
+	}
+}
+
+// What the system refuses says nothing of the file.
+func TestFileThatCannotBeOpenedIsNotCalledUnusable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, store.FileName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(dir); err == nil || errors.Is(err, store.ErrUnusable) {
+		t.Errorf("error %v", err)
+	}
+}
