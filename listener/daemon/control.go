@@ -304,14 +304,15 @@ func (d *Daemon) decide(ctx context.Context, module string, found []failure, all
 	for i := range found {
 		f := &found[i]
 		if f.task.Place != store.InParked {
-			again, err := d.lanes.Again(module, f.Seq)
-			if err == nil && (what != "retried" || !again) {
-				err = errKeepsPlace
+			if what != "retried" {
+				return done, errKeepsPlace
 			}
-			if err != nil {
+			switch err := d.lanes.Again(module, f.Seq); {
+			case err == nil:
+				done = append(done, f.Failed)
+			case !all || !errors.Is(err, dispatch.ErrInFlight):
 				return done, err
 			}
-			done = append(done, f.Failed)
 			continue
 		}
 		gone := false

@@ -126,6 +126,35 @@ func TestDropFailedCreate(t *testing.T) {
 	r.stop()
 }
 
+// The failed call that stops a module is not dropped, nor made again by that; it is repeated
+// when that is asked for, unless it is being repeated.
+func TestFailedCallOfAStoppedModule(t *testing.T) {
+	t.Parallel()
+	server, _, s := newCompany(t)
+	s.configure(server, instance("bad", "probe", "config.uid: bob", "config.do: fail", "on_error: stop", "retry: {min: 1h, max: 1h}"))
+	r := s.start()
+	attempts := func(n int) {
+		t.Helper()
+		r.until("it has failed once more, and is known to have", func() bool {
+			found, err := admin.NewClient(s.state()).Failed(t.Context(), "bad")
+			return err == nil && len(found) == 1 && found[0].Attempts == n
+		})
+	}
+	attempts(1)
+	for _, target := range []string{bob, "--all"} {
+		out := s.command("failed", "drop", "bad", target, "--yes", "-c", "listenerd.yaml")
+		says(t, "drop", out.code, 1, out.stderr, "the module has on_error: stop")
+	}
+	for i := range 2 {
+		if out := s.printed("failed", "retry", "bad", "--all"); out != "1 to be repeated\n" {
+			t.Errorf("retry: %s", out)
+		}
+		attempts(2 + i)
+	}
+	r.stop()
+	expectKinds(t, "all", s.journal("bad"), "pre_run", "create uid=ada", "create uid=bob", "create uid=bob", "create uid=bob", "post_run")
+}
+
 func TestPausedModule(t *testing.T) {
 	t.Parallel()
 	server, d, s := newCompany(t)

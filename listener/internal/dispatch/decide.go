@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -117,18 +118,25 @@ func (m *module) withdrawReadyLocked(seq uint64) bool {
 	return false
 }
 
-// Again makes the failed calls of the module due that keep it halted (StopOnError).
-func (d *Dispatcher) Again(name string, seq uint64) (bool, error) {
+// Again makes the failed call with the seq due that keeps the module halted (StopOnError).
+// It returns [ErrInFlight] when the call is being made, or is yet to be loaded for that.
+func (d *Dispatcher) Again(name string, seq uint64) error {
 	m, err := d.module(name)
 	if err != nil {
-		return false, err
+		return err
 	}
 	l := m.lane
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for w, timer := range m.halted {
-		if w.Seq != seq || timer == nil && !w.Failure.SetAside() && !w.Failure.NextRun {
+		if w.Seq != seq {
 			continue
+		}
+		if timer == nil && !w.Failure.SetAside() && !w.Failure.NextRun {
+			if slices.Contains(m.ready[streamParked], w) {
+				return nil // it is due
+			}
+			break
 		}
 		if timer != nil {
 			timer.Stop()
@@ -140,7 +148,7 @@ func (d *Dispatcher) Again(name string, seq uint64) (bool, error) {
 		f.Next, f.NextRun = time.Now(), false
 		w.Failure = &f
 		m.againLocked(w)
-		return true, nil
+		return nil
 	}
-	return false, nil
+	return fmt.Errorf("%w: module %s, seq %d", ErrInFlight, name, seq)
 }

@@ -119,15 +119,23 @@ func TestAgainForAStoppedModule(t *testing.T) {
 			if n++; n == 1 {
 				return listener.Permanent(errNo)
 			}
+			time.Sleep(time.Second)
 			return nil
 		}}
 		box.add("m", create(1, "a"), create(2, "b"))
 		d, stop := start(t, box, module("m", h, stopOnError))
 		time.Sleep(time.Hour)
 		expect(t, j, "m:uid=a")
-		if again, err := d.Again("m", 1); !again || err != nil {
-			t.Fatalf("%v, %v", again, err)
+		for range 2 { // the second time it is due already
+			if err := d.Again("m", 1); err != nil {
+				t.Fatal(err)
+			}
 		}
+		synctest.Wait()
+		if err := d.Again("m", 1); !errors.Is(err, dispatch.ErrInFlight) {
+			t.Errorf("while the call is made: %v", err)
+		}
+		time.Sleep(3 * time.Second)
 		expect(t, j, "m:uid=a m:uid=a m:uid=b")
 		if s := d.Status()[0]; s.SetAside != 0 || s.Failing != 0 || s.State != "idle" {
 			t.Errorf("status %+v", s)
