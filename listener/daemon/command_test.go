@@ -255,11 +255,11 @@ func TestStatus(t *testing.T) {
 		if err := decoder.Decode(&status); err != nil {
 			t.Fatalf("%v: %s", err, printed.stdout)
 		}
-		return strings.Contains(status.Cookie, csn) && len(status.Modules) == 3 &&
+		return status.Phase == "persist" && strings.Contains(status.Cookie, csn) && len(status.Modules) == 3 &&
 			status.Modules[1].State == "idle" && status.Modules[1].Queued == 0 &&
 			status.Modules[0].State == "failing" && status.Modules[0].Queued == 1
 	})
-	if status.Phase != "persist" || status.Entries != 6 || status.Provider != server.URI() || status.Base != base ||
+	if status.Entries != 6 || status.Provider != server.URI() || status.Base != base ||
 		!status.Filled || status.PID != r.process.PID() || status.LastError != "" || status.Started.IsZero() {
 		t.Errorf("%+v", status)
 	}
