@@ -149,7 +149,8 @@ func (m *module) withdrawLocked() {
 // stopLocked keeps a failed task at its place, and halts the module.
 func (m *module) stopLocked(w *work) {
 	m.uncommitted++
-	m.lane.d.commits.add(m, func(c *Changes) { c.Stopped = append(c.Stopped, w.Task) })
+	t := *w.Task // as it is now: it may be repeated, and fail, before this is stored
+	m.lane.d.commits.add(m, func(c *Changes) { c.Stopped = append(c.Stopped, &t) })
 	m.haltLocked(w)
 }
 

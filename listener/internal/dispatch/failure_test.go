@@ -186,6 +186,26 @@ func TestPanicIsRecordedWithItsStack(t *testing.T) {
 
 func stopOnError(m *dispatch.Module) { m.Settings.StopOnError = true }
 
+// A failure is stored as it was, although the call has failed again by then.
+func TestStoppedModuleFailsAgainBeforeThatIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newMemory()
+		box.slow = 10 * time.Second
+		h := &recorder{name: "m", log: &journal{}, do: func(context.Context, listener.Call) error { return errNo }}
+		box.add("m", create(1, "a"))
+		_, stop := start(t, box, module("m", h, stopOnError))
+		time.Sleep(20*time.Second + time.Millisecond) // the mark, and the failure
+		box.mu.Lock()
+		if f := box.tasks["m"][0].Failure; f == nil || f.Attempts != 1 {
+			t.Errorf("stored is %+v", f)
+		}
+		box.mu.Unlock()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestStopKeepsATotalOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, box := &journal{}, newMemory()
