@@ -3,6 +3,7 @@ package filter_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -114,8 +115,8 @@ var fragments = []string{
 }
 
 func (g *generator) words() string {
-	if g.plain {
-		return pick(g, []string{"Jane", "jane", "JANE", "Roe", "a", "A", "ab", "x-y", "42"}) + pick(g, []string{"", "", " Roe", " roe", "  ROE", " a"})
+	if g.plain && g.chance(70) { // the server keeps few of the entries with others
+		return pick(g, []string{"Jane", "jane", "JANE", "Roe", "a", "A", "ab", "x-y", "42", "Țepeș", "ȚEPEȘ", "İpek", "ÇINAR"}) + pick(g, []string{"", "", " Roe", " roe", "  ROE", " a", " ", "\t", "\tRoe"})
 	}
 	var b strings.Builder
 	spaces := []string{"", " ", " ", " ", "  "}
@@ -339,8 +340,14 @@ func (g *generator) filterList(operator string, depth int) string {
 var plainKinds = []attributeKind{
 	{[]string{"cn", "commonName", "2.5.4.3"}, text}, {[]string{"sn", "surname"}, text}, {[]string{"description"}, text}, {[]string{"title"}, text},
 	{[]string{"uidNumber"}, number}, {[]string{"xNumber"}, number}, {[]string{"xText"}, text}, {[]string{"xFlag", "xFlagAlias"}, boolean},
-	{[]string{"seeAlso"}, name}, {[]string{"member"}, name}, {[]string{"objectClass"}, class}, {[]string{"gecos"}, ia5},
+	{[]string{"seeAlso"}, name}, {[]string{"member"}, name}, {[]string{"objectClass"}, class}, {[]string{"gecos"}, ia5}, {[]string{"mail"}, ia5}, {[]string{"xCased"}, text},
+	{[]string{"manager"}, name}, {[]string{"uniqueMember"}, uniqueName}, {[]string{"xTime"}, moment}, {[]string{"xOctets"}, octets},
+	{[]string{"postalAddress"}, lines}, {[]string{"xLines"}, lines}, {[]string{"xBits"}, bitString}, {[]string{"xOID"}, oid}, {[]string{"xDigits"}, digits}, {[]string{"telephoneNumber"}, phone},
+	{[]string{"xMute"}, text}, {[]string{"xPrintable"}, printable}, {[]string{"xTextKind"}, text},
 }
+
+// ranged are those of which 389 DS has no index, which would be in another order.
+var ranged = []string{"xNumber", "xText", "xCased", "xTime", "xDigits", "xMute"}
 
 func (g *generator) plainItem() string {
 	a := pick(g, plainKinds)
@@ -348,11 +355,14 @@ func (g *generator) plainItem() string {
 	switch n := g.IntN(10); {
 	case n < 2:
 		return "(" + attr + "=*)"
-	case n < 5 && a.kind == text:
-		return "(" + attr + "=" + g.parts(strings.ReplaceAll(value, " ", "")) + ")"
-	case n < 6 && attr == "xNumber": // 389 DS has an index on the others that is in another order
+	case n < 5 && a.kind != number && a.kind != boolean && a.kind != class && a.kind != octets && a.kind != phone:
+		if !slices.Contains(ranged, attr) {
+			value = strings.Join(strings.Fields(value), "") // with spaces next to an asterisk the index disagrees with the entries
+		}
+		return "(" + attr + "=" + g.parts(value) + ")"
+	case n < 6 && slices.Contains(ranged, attr):
 		return "(" + attr + ">=" + escape(value) + ")"
-	case n < 7 && attr == "xNumber":
+	case n < 7 && slices.Contains(ranged, attr):
 		return "(" + attr + "<=" + escape(value) + ")"
 	}
 	return "(" + attr + "=" + escape(value) + ")"
@@ -426,11 +436,10 @@ func (g *generator) assertionValue(a attributeKind) string {
 		return g.value(a.kind)
 	}
 	v := pick(g, values)
-	variants := 8
-	if g.plain && a.kind != text {
-		variants = 0
+	if a.kind == name && g.plain {
+		return g.respelled(v)
 	}
-	switch g.IntN(variants+1) - 1 {
+	switch g.IntN(9) - 1 {
 	case 0:
 		v = strings.ToUpper(v)
 	case 1:
@@ -441,6 +450,33 @@ func (g *generator) assertionValue(a attributeKind) string {
 		v = strings.ReplaceAll(v, " ", "")
 	}
 	return v
+}
+
+// respelled returns a name in another spelling, mostly.
+func (g *generator) respelled(dn string) string {
+	var b strings.Builder
+	for i, c := range dn {
+		switch {
+		case c == '\\':
+			b.WriteString(dn[i:])
+			return b.String()
+		case c == ' ':
+			b.WriteString(pick(g, []string{" ", " ", "  ", "\\ ", "\\20", "\n", ""}))
+		case c == ',':
+			b.WriteString(pick(g, []string{",", ",", ";", ", ", " ,", "  ;  "}))
+		case c == '=' || c == '+':
+			b.WriteString(pick(g, []string{string(c), string(c), " " + string(c), string(c) + " "}))
+		case g.chance(5):
+			b.WriteString(strings.ToUpper(string(c)))
+		case g.chance(3):
+			for _, octet := range []byte(string(c)) {
+				fmt.Fprintf(&b, `\%02x`, octet)
+			}
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // parts returns the assertion of a value with some of its pieces left out.

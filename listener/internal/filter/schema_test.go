@@ -63,16 +63,24 @@ func TestWithFallback(t *testing.T) {
 	})
 }
 
-func TestWith389(t *testing.T) {
-	s, problems := schema.Parse(schema.Definitions{Vendor: schema.Directory389, AttributeTypes: append(testTypes, schemaLines...)})
+// dirsrvSchema is what a 389 DS may have.
+func dirsrvSchema(t testing.TB) *schema.Schema {
+	t.Helper()
+	s, problems := schema.Parse(schema.Definitions{Vendor: schema.Directory389, AttributeTypes: append(testTypes, schemaLines...), ObjectClasses: testClasses})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	e := entry("cn: Jane", "xTextSort: a", "uidNumber: x", "xFlag: TRUE", "member: cn=A,dc=x")
+	return s
+}
+
+func TestWith389(t *testing.T) {
+	s := dirsrvSchema(t)
+	e := entry("cn: Jane", "xTextSort: a", "uidNumber: x", "xFlag: TRUE", "member: cn=A,dc=x", "member: commonName=jane roe,DC=Example,dc=COM", "xNumber: 7", "xOctets: ab")
 	checkWith(t, s, e, []matchTest{
 		{"(name=jane)", no}, {"(xText=a)", no}, {"(commonName=jane)", yes}, // no subtypes
 		{"(uidNumber=y)", no}, {"(!(uidNumber=y))", yes}, {"(uidNumber>=5)", no}, {"(xFlag=true)", yes},
-		{"(member=CN=a,dc=x)", yes}, {"(member=commonName=a,dc=x)", no},
+		{"(member=CN=a,dc=x)", yes}, {"(member=commonName=a,dc=x)", no}, {"(member=commonName=jane  roe;DC=Example, dc=COM)", yes}, {"(member=*,DC=example, dc=com)", yes},
+		{"(xNumber=007)", yes}, {"(xFlag=t)", no}, {"(objectClass= noSuchClass )", no}, {"(xOctets=a*)", no}, {"(!(xOctets=a*))", yes},
 	})
 }
 
@@ -84,7 +92,7 @@ func FuzzSchema(f *testing.F) {
 		f.Add(g.filter(3), a.names[0], g.value(a.kind), g.name(2))
 	}
 	f.Add("(&(entryDN:dn:dnSubtreeMatch:=dc=x)(xLines=*$*))", "xLines", "a$\\24", "cn=a")
-	schemas := []*schema.Schema{testSchema(f), schema.Builtin()}
+	schemas := []*schema.Schema{testSchema(f), schema.Builtin(), dirsrvSchema(f)}
 	f.Fuzz(func(t *testing.T, text, name, value, dn string) {
 		e := listener.NewEntry(listener.UUID{}, dn, listener.Attribute{Name: "objectClass", Values: []string{"person", value}},
 			listener.Attribute{Name: name, Values: []string{value, text}}, listener.Attribute{Name: "cn", Values: []string{dn, value}})

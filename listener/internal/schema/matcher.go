@@ -27,7 +27,7 @@ func (s *Schema) Equality(t *AttributeType, value string) Matcher {
 // Ordering returns the matcher of (type>=value), or of (type<=value) if atMost.
 func (s *Schema) Ordering(t *AttributeType, value string, atMost bool) Matcher {
 	r := t.Ordering
-	if !r.Supported() || !s.validValue(r.implementation.syntax, value) {
+	if !r.Supported() || !s.fits(r, value) {
 		return nil
 	}
 	want, ok := s.appendNormal(nil, r.normal, value, Whole)
@@ -45,7 +45,7 @@ func (s *Schema) Ordering(t *AttributeType, value string, atMost bool) Matcher {
 // the asterisks; the first and the last may be empty.
 func (s *Schema) Substrings(t *AttributeType, parts []string) Matcher {
 	r, equal := t.Substr, t.Equality
-	if !r.Supported() || r.kind != substrings || !equal.Supported() {
+	if !r.Supported() || r.kind != substrings || !equal.Supported() || s.vendor == Directory389 && r.normal == normalOctets {
 		return nil
 	}
 	m := &parted{s: s, form: r.normal}
@@ -62,10 +62,13 @@ func (s *Schema) Substrings(t *AttributeType, parts []string) Matcher {
 			continue
 		}
 		// The parts are checked as if they were whole values, as OpenLDAP does it.
-		if !s.validValue(equal.implementation.syntax, text) {
+		if !s.fits(equal, text) {
 			return nil
 		}
 		normal, ok := s.appendNormal(nil, equal.normal, text, part)
+		if s.vendor == Directory389 && (equal.normal == normalName || equal.normal == normalNameAndUID) {
+			normal, ok = appendNamePart389(nil, text), true
+		}
 		if !ok {
 			return nil
 		}
@@ -93,7 +96,7 @@ func (s *Schema) Approximate(t *AttributeType, value string) Matcher {
 		return s.roughNameAndUID(value)
 	case s.vendor != OpenLDAP || !r.phonetic && r.normal != normalList:
 		return s.matcher(r, value)
-	case !s.validValue(r.implementation.syntax, value):
+	case !s.fits(r, value):
 		return nil
 	case r.normal == normalList:
 		return &equal{s, r.normal, appendRoughList(nil, value)}
@@ -107,7 +110,7 @@ func (s *Schema) Extensible(r *Rule, value string) Matcher {
 		return nil
 	}
 	if r.kind == ordering || r.kind == integerOrdering {
-		if !s.validValue(r.implementation.syntax, value) {
+		if !s.fits(r, value) {
 			return nil
 		}
 		// An ordering rule is true of values that are less (RFC 4517, section 4.2.17 and others).
@@ -127,7 +130,7 @@ func (s *Schema) Extensible(r *Rule, value string) Matcher {
 // ExtensibleAny returns the matcher of (:rule:=value). OpenLDAP normalizes that value twice,
 // which folds the case of what became letters the first time.
 func (s *Schema) ExtensibleAny(r *Rule, value string) Matcher {
-	if s.vendor == OpenLDAP && r.Supported() && r.normal == normalFolded && s.validValue(r.implementation.syntax, value) {
+	if s.vendor == OpenLDAP && r.Supported() && r.normal == normalFolded && s.fits(r, value) {
 		if normal, ok := s.appendNormal(nil, r.normal, value, Whole); ok {
 			value = string(normal)
 		}
@@ -140,7 +143,7 @@ func (s *Schema) matcher(r *Rule, value string) Matcher {
 	if r.kind == classEquality {
 		return s.classMatcher(value)
 	}
-	if !s.validValue(r.implementation.syntax, value) {
+	if !s.fits(r, value) {
 		return nil
 	}
 	want, ok := s.appendNormal(nil, r.normal, value, Whole)
@@ -160,6 +163,11 @@ func (s *Schema) matcher(r *Rule, value string) Matcher {
 		return &relation{s, want, r.kind}
 	}
 	return nil
+}
+
+// fits tells whether the value can be asserted by the rule. 389 DS doesn't ask.
+func (s *Schema) fits(r *Rule, value string) bool {
+	return s.vendor == Directory389 || s.validValue(r.implementation.syntax, value)
 }
 
 // Keys returns the keys of an equality assertion: it is true of exactly those values whose
@@ -370,6 +378,9 @@ func (m *relation) Match(value string, buf *[]byte) (bool, bool) {
 
 // classMatcher matches an object class and what descends from it.
 func (s *Schema) classMatcher(value string) Matcher {
+	if s.vendor == Directory389 {
+		value = strings.TrimFunc(value, white389)
+	}
 	c := s.Class(value)
 	if c == nil {
 		if s.fallback && (validDescriptor(value) || validNumericOID(value)) {

@@ -14,8 +14,8 @@ import (
 // semicolons of RFC 2253), and, unless the schema is a fallback, one with an unknown
 // type or a value that doesn't fit.
 //
-// 389 DS compares names without its schema: types as they are written, values without
-// regard to case, with all their spaces. So does this for a schema of its.
+// 389 DS compares names without its schema: types as they are written, values as text. So
+// does this for a schema of its.
 func (s *Schema) AppendName(dst []byte, dn string) ([]byte, bool) {
 	start := len(dst)
 	if dn == "" {
@@ -76,6 +76,10 @@ func (s *Schema) appendNormalRDN(dst []byte, rdn string) ([]byte, bool) {
 
 // appendNormalAVA appends one type=value. It returns the type's key, too.
 func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte, ok bool) {
+	if s.vendor == Directory389 {
+		out, ok = appendAVA389(dst, ava)
+		return "", out, ok
+	}
 	typ, text, ok := strings.Cut(ava, "=")
 	if !ok {
 		return "", dst, false
@@ -84,31 +88,24 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 	if len(typ) > 4 && strings.EqualFold(typ[:4], "oid.") {
 		typ = typ[4:]
 	}
-	lenient := s.fallback || s.vendor == Directory389
 	t := s.Attribute(typ)
-	if s.vendor == Directory389 {
-		t = nil
-	}
 	switch {
 	case t != nil:
 		key = t.keys[0]
-	case lenient && (validDescriptor(typ) || validNumericOID(typ)):
+	case s.fallback && (validDescriptor(typ) || validNumericOID(typ)):
 		key = strings.ToLower(typ)
 	default:
 		return "", dst, false
 	}
 	value, ok := nameValue(text)
-	if hex := strings.Trim(text, " "); s.vendor == Directory389 && isHexForm(hex) {
-		value, ok = "\x00"+hex, true // which it doesn't look into; not the same as if # were escaped
-	}
-	if !ok || value == "" && !lenient {
+	if !ok || value == "" && !s.fallback {
 		return "", dst, false
 	}
 	dst = append(append(dst, key...), '=')
 	mark := len(dst)
 	form := normalFolded
 	if t != nil {
-		if !lenient && !s.validStored(t, value) {
+		if !s.fallback && !s.validStored(t, value) {
 			return "", dst, false
 		}
 		form = normalOctets
@@ -117,15 +114,9 @@ func (s *Schema) appendNormalAVA(dst []byte, ava string) (key string, out []byte
 			form = t.Equality.normal
 		}
 	}
-	if s.vendor == Directory389 {
-		if utf8.ValidString(value) {
-			return key, escapeKey(append(dst, strings.ToLower(value)...), mark), true
-		}
-		return key, escapeKey(appendLower(dst, value), mark), true // ToLower would replace what is no UTF-8
-	}
 	normal, ok := s.appendNormal(dst, form, value, Whole)
 	if !ok {
-		if !lenient {
+		if !s.fallback {
 			return "", dst, false
 		}
 		normal = append(dst[:mark], value...)
@@ -205,19 +196,6 @@ func nameValue(text string) (string, bool) {
 		out = out[:len(out)-1]
 	}
 	return string(out), true
-}
-
-// isHexForm tells whether text is the hexadecimal form of a value, whether of BER or not.
-func isHexForm(text string) bool {
-	if len(text) < 3 || len(text)%2 == 0 || text[0] != '#' {
-		return false
-	}
-	for i := range len(text) - 1 {
-		if !isHex(text[1+i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // escaped reads what follows a backslash.

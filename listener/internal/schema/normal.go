@@ -9,6 +9,7 @@ type normalForm uint8
 
 const (
 	normalOctets normalForm = iota // as they are
+	normalBits                     // as they are, on 389 DS as text
 	normalCased
 	normalFolded
 	normalIA5Cased
@@ -30,9 +31,12 @@ const (
 // It doesn't allocate when dst has room and the value is ASCII.
 func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) ([]byte, bool) {
 	slapd := s.vendor == OpenLDAP
+	if s.vendor == Directory389 {
+		return s.appendNormal389(dst, form, v, part)
+	}
 	switch form {
 	case normalCased, normalFolded:
-		return appendPrepared(dst, v, form == normalFolded, s.vendor, part)
+		return appendPrepared(dst, v, form == normalFolded, slapd, part)
 	case normalIA5Cased, normalIA5Folded:
 		return appendIA5(dst, v, form == normalIA5Folded, slapd, part), true
 	case normalNumeric:
@@ -40,7 +44,7 @@ func (s *Schema) appendNormal(dst []byte, form normalForm, v string, part Part) 
 	case normalTelephone:
 		return appendWithout(dst, v, true, !slapd), true
 	case normalList:
-		return appendList(dst, v, s.vendor, part)
+		return appendList(dst, v, slapd, part)
 	case normalBoolean:
 		return appendLower(dst, v), s.validValue(syntaxBoolean, v)
 	case normalInteger:

@@ -25,10 +25,8 @@ const (
 // the ends dropped.
 //
 // OpenLDAP leaves the mapping step out, folds the case character by character before it
-// normalizes and not after, and knows of no white space but the space. 389 DS doesn't
-// normalize.
-func appendPrepared(dst []byte, s string, fold bool, v Vendor, part Part) ([]byte, bool) {
-	slapd := v == OpenLDAP
+// normalizes and not after, and knows of no white space but the space.
+func appendPrepared(dst []byte, s string, fold, slapd bool, part Part) ([]byte, bool) {
 	ascii := 0
 	for ascii < len(s) && s[ascii] < utf8.RuneSelf && (slapd || s[ascii] >= ' ' && s[ascii] != 0x7f) {
 		ascii++
@@ -51,11 +49,9 @@ func appendPrepared(dst []byte, s string, fold bool, v Vendor, part Part) ([]byt
 		}
 		mapped = utf8.AppendRune(mapped, r)
 	}
-	if v != Directory389 {
-		mapped = norm.NFKC.Bytes(mapped)
-		if fold && !slapd {
-			mapped = norm.NFKC.Bytes(foldFull(mapped))
-		}
+	mapped = norm.NFKC.Bytes(mapped)
+	if fold && !slapd {
+		mapped = norm.NFKC.Bytes(foldFull(mapped))
 	}
 	return appendSpaced(dst, mapped, false, slapd, part), true
 }
@@ -150,7 +146,7 @@ func appendIA5(dst []byte, s string, fold, slapd bool, part Part) []byte {
 
 // appendList appends a list of lines as it is compared, line by line. The escapes stay:
 // they are the same in every value.
-func appendList(dst []byte, s string, v Vendor, part Part) ([]byte, bool) {
+func appendList(dst []byte, s string, slapd bool, part Part) ([]byte, bool) {
 	for first := true; ; first = false {
 		line, rest, more := strings.Cut(s, "$")
 		if !first {
@@ -158,7 +154,7 @@ func appendList(dst []byte, s string, v Vendor, part Part) ([]byte, bool) {
 		}
 		if line != "" {
 			var ok bool
-			if dst, ok = appendPrepared(dst, line, true, v, part); !ok {
+			if dst, ok = appendPrepared(dst, line, true, slapd, part); !ok {
 				return dst, false
 			}
 		}

@@ -108,7 +108,7 @@ var implementations = []implementation{
 	{oid: "2.5.13.13", name: "booleanMatch", syntax: syntaxBoolean, normal: normalBoolean},
 	{oid: "2.5.13.14", name: "integerMatch", syntax: syntaxInteger, normal: normalInteger},
 	{oid: "2.5.13.15", name: "integerOrderingMatch", syntax: syntaxInteger, normal: normalInteger, kind: integerOrdering},
-	{oid: "2.5.13.16", name: "bitStringMatch", syntax: syntaxBitString, normal: normalOctets},
+	{oid: "2.5.13.16", name: "bitStringMatch", syntax: syntaxBitString, normal: normalBits},
 	{oid: "2.5.13.17", name: "octetStringMatch", syntax: syntaxOctets, normal: normalOctets},
 	{oid: "2.5.13.18", name: "octetStringOrderingMatch", syntax: syntaxOctets, normal: normalOctets, kind: ordering},
 	{oid: "2.5.13.19", name: "octetStringSubstringsMatch", syntax: syntaxOctets, normal: normalOctets, kind: substrings},
@@ -171,15 +171,17 @@ func rulesOfSyntax(syntax string) (equality, ordering, substr string) {
 	case syntaxName:
 		return "distinguishedNameMatch", "", "caseIgnoreSubstringsMatch"
 	case syntaxNameAndUID:
-		return "uniqueMemberMatch", "", ""
+		return "uniqueMemberMatch", "", "caseIgnoreSubstringsMatch"
 	case syntaxInteger:
 		return "integerMatch", "integerOrderingMatch", ""
 	case syntaxBoolean:
 		return "booleanMatch", "", ""
 	case syntaxTime:
-		return "generalizedTimeMatch", "generalizedTimeOrderingMatch", ""
+		return "generalizedTimeMatch", "generalizedTimeOrderingMatch", "caseIgnoreSubstringsMatch"
 	case syntaxTelephone:
 		return "telephoneNumberMatch", "", "telephoneNumberSubstringsMatch"
+	case syntaxBitString:
+		return "bitStringMatch", "", "caseExactSubstringsMatch"
 	case syntaxNumeric:
 		return "numericStringMatch", "numericStringOrderingMatch", "numericStringSubstringsMatch"
 	case syntaxPostal:

@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // validValue tells whether v has the syntax. Of a syntax that this package does not
 // know, and of Substring Assertion, which is no text, nothing is valid.
@@ -22,7 +19,7 @@ func (s *Schema) validValue(syntax, v string) bool {
 	case syntaxInteger:
 		return validInteger(v)
 	case syntaxBoolean:
-		return v == "TRUE" || v == "FALSE" || s.vendor == Directory389 && (strings.EqualFold(v, "TRUE") || strings.EqualFold(v, "FALSE"))
+		return v == "TRUE" || v == "FALSE"
 	case syntaxTime:
 		_, ok := parseTime(v)
 		return ok
