@@ -201,6 +201,7 @@ func checkCrashes(t testing.TB, s *site, d *directory, crashes []crashed, order 
 var unsteady = []follower{
 	{name: "flaky", filter: narrowFilter, module: "probe", keys: flaky("flaky")},
 	{name: "flaky-parallel", filter: narrowFilter, module: "probe", parallel: true, keys: flaky("flaky-parallel")},
+	{name: "flaky-latest", filter: narrowFilter, module: "probe", parallel: true, folds: true, keys: append(flaky("flaky-latest"), "delivery: latest")},
 }
 
 func flaky(name string) []string {

@@ -135,21 +135,26 @@ var faultScenarios = []faultScenario{
 	},
 	{
 		name:   "Paused",
-		points: []string{"pause", "pause 2"},
-		follow: []follower{{name: "paused", filter: narrowFilter}},
+		points: []string{"pause", "pause 2", "merge"},
+		follow: []follower{{name: "paused", filter: narrowFilter}, {name: "latest", filter: narrowFilter, keys: []string{"delivery: latest"}, folds: true}},
 		before: func(c *faulty) { c.site.mustOnce() },
 		during: func(c *faulty) {
 			r := c.follows()
 			c.command("pause", "paused")
-			c.d.modify("uid=p1,"+inside, []string{"sn", "Queued"})
-			c.reaches(r, "the change is queued", func() bool { return r.module("paused").Queued == 1 })
+			c.command("pause", "latest")
+			for i := range 3 {
+				c.d.modify("uid=p1,"+inside, []string{"sn", fmt.Sprint("Queued ", i)})
+				c.reaches(r, "the change is queued", func() bool { return r.module("paused").Queued == i+1 && r.module("latest").Queued == 1 })
+			}
 			c.command("resume", "paused")
+			c.command("resume", "latest")
 			c.ends(r)
 		},
 		after: func(c *faulty) {
 			r := c.site.start()
 			r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
 			c.site.printed("resume", "paused")
+			c.site.printed("resume", "latest")
 			r.caughtUp(c.d)
 			r.stop()
 		},

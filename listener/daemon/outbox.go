@@ -322,7 +322,8 @@ func (o *outbox) Commit(changes map[string]*dispatch.Changes) error {
 	err := o.store.Update(func(tx *store.Tx) error {
 		tx.Commits("outcome")
 		for name, c := range changes {
-			if err := errors.Join(commit(tx, o.number(name), o.handedBefore(name), c), o.foldWaiting(tx, name, c)); err != nil {
+			err := errors.Join(commit(tx, o.number(name), o.handedBefore(name), c), o.merge(tx, name, c), o.foldWaiting(tx, name, c))
+			if err != nil {
 				return fmt.Errorf("module %s: %w", name, err)
 			}
 		}
@@ -382,6 +383,33 @@ func commit(tx *store.Tx, module uint32, before uint64, c *dispatch.Changes) err
 	}
 	tx.Commits("mark")
 	return tx.SetMark(module, c.Handed)
+}
+
+// merge folds tasks with each other that the dispatcher has.
+func (o *outbox) merge(tx *store.Tx, name string, c *dispatch.Changes) error {
+	for i := range c.Merge {
+		tx.Commits("merge")
+		merge := &c.Merge[i]
+		rows := make([]store.Task, len(merge.Tasks))
+		for i, t := range merge.Tasks {
+			rows[i] = *rowOf(t)
+		}
+		left, err := tx.FoldTasks(o.folding(name), rows)
+		if err != nil {
+			return err
+		}
+		merge.Left = make([]*dispatch.Task, len(merge.Tasks))
+		for i, t := range merge.Tasks {
+			if len(left) == 0 || left[0].Seq != t.Seq {
+				continue
+			}
+			if merge.Left[i], err = loadTask(tx, &left[0], &o.decoded); err != nil {
+				return err
+			}
+			left = left[1:]
+		}
+	}
+	return nil
 }
 
 // foldWaiting folds what waits for failed tasks.

@@ -124,6 +124,9 @@ func (m *module) committedLocked(c *Changes) {
 		m.dueMore = m.dueMore || len(tasks) > 0
 	}
 	m.uncommitted -= len(c.Failed) + len(c.Waiting) + len(c.Stopped)
+	for i := range c.Merge {
+		m.mergedLocked(&c.Merge[i])
+	}
 	if m.deciding > 0 {
 		l.change.Broadcast()
 	}

@@ -113,6 +113,9 @@ func (m *module) parkLocked(w *work) {
 	for _, i := range m.queue.Withdraw(w.item) {
 		t := i.Value.Task
 		switch {
+		case i.Value.merging:
+			i.Value.withdrawn = true
+			m.blockLocked(t)
 		case !t.Parked:
 			m.blockLocked(t)
 			t.Old, t.New = nil, nil

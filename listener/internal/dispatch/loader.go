@@ -194,6 +194,7 @@ func (m *module) takeWalkLocked(b *batch) {
 // takeLocked puts tasks into the window, and has those parked that a parked task blocks.
 func (m *module) takeLocked(tasks []*Task) {
 	var waiting []*Task
+	fold := m.foldsLocked()
 	for _, t := range tasks {
 		m.windows[t.stream()].add(t)
 		if t.Walk {
@@ -214,7 +215,12 @@ func (m *module) takeLocked(tasks []*Task) {
 			m.pushLocked(w)
 		}
 	}
-	if fold := m.foldsLocked(); len(waiting) > 0 {
+	for _, t := range tasks {
+		if fold {
+			m.mergeLocked(t.Keys[0])
+		}
+	}
+	if len(waiting) > 0 {
 		m.lane.d.commits.add(m, func(c *Changes) {
 			c.Waiting = append(c.Waiting, waiting...)
 			c.Fold = c.Fold || fold

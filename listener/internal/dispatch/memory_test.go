@@ -183,6 +183,18 @@ func (o *memory) Commit(changes map[string]*dispatch.Changes) error {
 		for _, t := range c.Waiting {
 			o.park(m, t.Seq)
 		}
+		for i := range c.Merge { // creates, of which the last one is left
+			merge := &c.Merge[i]
+			last := len(merge.Tasks) - 1
+			for _, t := range merge.Tasks[:last] {
+				o.take(m, t.Seq)
+			}
+			left := *merge.Tasks[last]
+			merge.Left = append(make([]*dispatch.Task, last), &left)
+		}
+		if c.Fold {
+			o.foldParked(m, c)
+		}
 		for _, t := range c.Stopped {
 			for _, stored := range o.tasks[m] {
 				if stored.Seq == t.Seq {
@@ -192,6 +204,19 @@ func (o *memory) Commit(changes map[string]*dispatch.Changes) error {
 		}
 	}
 	return nil
+}
+
+// foldParked folds what waits for failed creates.
+func (o *memory) foldParked(m string, c *dispatch.Changes) {
+	var left []*dispatch.Task
+	for i, t := range o.parked[m] {
+		if t.Failure == nil && blockedBy(t, o.parked[m][i+1:]) {
+			c.Folded++
+			continue
+		}
+		left = append(left, t)
+	}
+	o.parked[m] = left
 }
 
 func (o *memory) take(m string, seq uint64) *dispatch.Task {

@@ -41,6 +41,7 @@ type module struct {
 	withdrawn   []*Task        // while the loader reads: parked tasks that left the window
 	deciding    int            // who waits to decide on failed tasks
 	resetting   bool           // no call and no step is begun: another queue is about to come
+	merging     int            // tasks that are being folded with each other
 	uncommitted int            // tasks that failed, wait or were parked, and whose change is not yet stored
 	acking      int            // tasks that succeeded, and whose acknowledgement is not yet stored
 	since       uint64         // seq from which on tasks are those of the present queue
@@ -94,6 +95,9 @@ func (m *module) newQueue() {
 	m.queue = keyqueue.New(func(i *item) {
 		w := i.Value
 		w.item = i
+		if w.merging {
+			return // when that is stored
+		}
 		if w.Failure != nil && !w.Parked {
 			m.haltLocked(w)
 			return
@@ -147,7 +151,7 @@ func (m *module) restingLocked() bool { return m.gaveUp || m.Paused || m.stopped
 
 // busyLocked tells whether there is work that can run now or is about to.
 func (m *module) busyLocked() bool {
-	if m.hasWorkLocked() || m.inFlight > 0 || m.loading || m.fold.on {
+	if m.hasWorkLocked() || m.inFlight > 0 || m.loading || m.fold.on || m.merging > 0 {
 		return true
 	}
 	if m.restingLocked() {

@@ -92,12 +92,22 @@ type Changes struct {
 	// Waiting tasks are parked: a parked one shares a key with each. If none does any
 	// more, they are due.
 	Waiting []*Task
+	// Merge folds tasks of the outbox that were not attempted.
+	Merge []Merge
 	// Fold folds, after all that, what the entries of Waiting have queued. Folded is set
 	// to the number of tasks that are gone by it.
 	Fold   bool
 	Folded int
 	// Handed, if not 0, is how far tasks of the outbox may be handed out from now on.
 	Handed uint64
+}
+
+// Merge is tasks of one entry that follow each other. Left has what is there in place of
+// each after the transaction, or nil; those that are left have the seq they had.
+type Merge struct {
+	Tasks, Left []*Task
+
+	works []*work // the tasks'
 }
 
 // Outbox is the durable side of dispatching. Its errors are fatal. Load, Backlog, Due,

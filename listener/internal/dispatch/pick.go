@@ -124,7 +124,7 @@ func (m *module) stoppedLocked() bool { return m.Settings.StopOnError && m.faili
 
 func (m *module) takeReadyLocked(s stream) *work {
 	w := m.ready[s].pop()
-	w.probe = m.down.probes > 0
+	w.probe, w.taken = m.down.probes > 0, true
 	return w
 }
 

@@ -42,6 +42,11 @@ type work struct {
 	item  *item
 	class stream // where it gets its turn
 	probe bool   // the one call of a module that backs off
+	taken bool   // it is being called, or was
+
+	merging   bool // it is being folded with others; meanwhile it is not called
+	merged    bool // it is what was left by that
+	withdrawn bool // and it is no longer in the queue
 }
 
 // window is how much of a stream is in memory, with what is done and not yet committed.

@@ -89,6 +89,41 @@ func (q *Queue[K, V]) Done(item *Item[K, V]) {
 	}
 }
 
+// Remove takes an item out of the queue, whether it is ready or not. What waited for
+// nothing else is ready then.
+func (q *Queue[K, V]) Remove(item *Item[K, V]) {
+	for i, k := range item.keys {
+		if !firstOf(item.keys, i) {
+			continue
+		}
+		l := q.lines[k]
+		var before *link[K, V]
+		n := l.first
+		for n.item != item {
+			before, n = n, n.next
+		}
+		next := n.next
+		*n = link[K, V]{}
+		q.free = append(q.free, n)
+		if next == nil {
+			l.last = before
+		}
+		switch {
+		case before != nil:
+			before.next = next
+			q.lines[k] = l
+		case next == nil:
+			delete(q.lines, k)
+		default:
+			l.first = next
+			q.lines[k] = l
+			if next.item.waiting--; next.item.waiting == 0 {
+				q.ready(next.item)
+			}
+		}
+	}
+}
+
 // Ahead returns the items that an item waits for, directly or through each other, in no
 // order; without those that skip tells, and what only they wait for.
 func (q *Queue[K, V]) Ahead(item *Item[K, V], skip func(V) bool) []*Item[K, V] {

@@ -38,12 +38,12 @@ func TestDoneOutOfTurnPanics(t *testing.T) {
 	q.Done(second)
 }
 
-// TestOrder: whatever is pushed, finished and withdrawn in whatever order, an item is
+// TestOrder: whatever is pushed, finished, removed and withdrawn in whatever order, an item is
 // ready exactly when no unfinished earlier item shares a key with it.
 func TestOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type item = keyqueue.Item[int, int]
-		ready := map[int]*item{}
+		ready, items := map[int]*item{}, map[int]*item{}
 		q := keyqueue.New(func(i *item) { ready[i.Value] = i })
 		var open []int // values in order
 		keys := map[int][]int{}
@@ -64,6 +64,7 @@ func TestOrder(t *testing.T) {
 				keys[next] = rapid.SliceOfN(rapid.IntRange(0, 5), 0, 3).Draw(t, "keys")
 				open = append(open, next)
 				i := q.Push(next, keys[next]...)
+				items[next] = i
 				var got []int
 				for _, ahead := range q.Ahead(i, func(int) bool { return false }) {
 					got = append(got, ahead.Value)
@@ -87,6 +88,15 @@ func TestOrder(t *testing.T) {
 				delete(ready, v)
 				open = slices.DeleteFunc(open, func(o int) bool { return o == v })
 				q.Done(i)
+			},
+			"remove": func(t *rapid.T) {
+				if len(open) == 0 {
+					t.Skip("nothing to remove")
+				}
+				v := rapid.SampledFrom(open).Draw(t, "value")
+				delete(ready, v)
+				open = slices.DeleteFunc(open, func(o int) bool { return o == v })
+				q.Remove(items[v])
 			},
 			"withdraw": func(t *rapid.T) {
 				if len(ready) == 0 {

@@ -101,5 +101,9 @@ func (tx *Tx) Latest(t *Task) (gone int, err error) {
 	if last := queue[n-1]; t.Kind == listener.KindCreate && last.Kind == listener.KindRemove {
 		queue[0].Old = last.Old
 	}
-	return tx.foldRun(&Folding{Module: t.Module, Same: func(_, _ *Record) (bool, error) { return false, nil }}, queue[:n])
+	_, keep, err := tx.foldRun(&Folding{Module: t.Module, Same: func(_, _ *Record) (bool, error) { return false, nil }}, queue[:n])
+	if keep {
+		n--
+	}
+	return n, err
 }

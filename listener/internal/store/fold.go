@@ -43,21 +43,30 @@ func (tx *Tx) Fold(f *Folding, id uint64) (gone int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for len(queue) > 1 {
+	left, err := tx.FoldTasks(f, queue)
+	return len(queue) - len(left), err
+}
+
+// FoldTasks folds tasks of an entry that follow each other, and returns what is left: some
+// of them, with other content.
+func (tx *Tx) FoldTasks(f *Folding, queue []Task) (left []Task, err error) {
+	for len(queue) > 0 {
 		n, err := tx.run(queue)
 		if err != nil {
-			return gone, err
+			return nil, err
 		}
+		folded, keep := queue[0], true
 		if n > 1 {
-			more, err := tx.foldRun(f, queue[:n])
-			gone += more
-			if err != nil {
-				return gone, err
+			if folded, keep, err = tx.foldRun(f, queue[:n]); err != nil {
+				return nil, err
 			}
+		}
+		if keep {
+			left = append(left, folded)
 		}
 		queue = queue[n:]
 	}
-	return gone, nil
+	return left, nil
 }
 
 // Repeats tells whether the module is owed more than one call for the entry.
@@ -139,23 +148,23 @@ func (tx *Tx) run(queue []Task) (int, error) {
 }
 
 // foldRun puts one task in the place of all, or none.
-func (tx *Tx) foldRun(f *Folding, run []Task) (gone int, err error) {
-	first, last := run[0], run[len(run)-1]
-	folded := last
+func (tx *Tx) foldRun(f *Folding, run []Task) (folded Task, keep bool, err error) {
+	first := run[0]
+	folded = run[len(run)-1]
 	folded.Old = first.Old
-	keep := folded.Old != 0 || folded.New != 0
+	keep = folded.Old != 0 || folded.New != 0
 	if folded.Old != 0 && folded.New != 0 && first.Kind != listener.KindCreate {
 		old, err := tx.Version(folded.ID, folded.Old)
 		if err != nil {
-			return 0, err
+			return folded, false, err
 		}
 		new, err := tx.Version(folded.ID, folded.New)
 		if err != nil {
-			return 0, err
+			return folded, false, err
 		}
 		same, err := f.Same(old, new)
 		if err != nil {
-			return 0, err
+			return folded, false, err
 		}
 		keep = !same
 	}
@@ -167,23 +176,22 @@ func (tx *Tx) foldRun(f *Folding, run []Task) (gone int, err error) {
 			folded.Kind = listener.KindCreate
 		}
 		if err := tx.rewrite(&folded); err != nil {
-			return 0, err
+			return folded, false, err
 		}
 	}
 	for i := range remove {
 		keys, err := tx.Hashes(&remove[i])
 		if err != nil {
-			return gone, err
+			return folded, false, err
 		}
 		for _, k := range keys {
 			freed[k] = struct{}{}
 		}
 		if err := tx.RemoveTask(&remove[i]); err != nil {
-			return gone, err
+			return folded, false, err
 		}
-		gone++
 	}
-	return gone, tx.Release(f.Module, freed)
+	return folded, keep, tx.Release(f.Module, freed)
 }
 
 // rewrite stores other content of a task at its place.
