@@ -53,7 +53,7 @@ func dropTornLine(path string) error {
 type probeConfig struct {
 	Path  string `yaml:"path"`  // of the journal
 	UID   string `yaml:"uid"`   // of the entry it misbehaves for
-	Do    string `yaml:"do"`    // fail, panic, permanent, block, refuse; or flaky, for any entry
+	Do    string `yaml:"do"`    // fail, later, panic, permanent, block, refuse; or flaky, for any entry
 	Until string `yaml:"until"` // a file that makes it behave
 
 	Failed string `yaml:"failed"` // the journal of attempts at which it misbehaves; default: path
@@ -131,6 +131,8 @@ func (h *probeHandler) call(ctx context.Context, kind listener.Kind, old, new *l
 	switch h.config.Do {
 	case "fail", "flaky":
 		return errors.New("the probe fails")
+	case "later":
+		return listener.RetryAfter(time.Millisecond, errors.New("the probe asks for later"))
 	case "permanent":
 		return listener.Permanent(errors.New("the probe fails for good"))
 	case "panic":
