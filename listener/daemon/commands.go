@@ -189,6 +189,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		if m.Folded {
 			state += ", folded"
 		}
+		if m.Stalled {
+			state += ", stalled"
+		}
 		if m.Stuck > 0 {
 			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()
 		}
