@@ -159,10 +159,13 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	}
 	if g := s.Guard; g != nil {
 		fmt.Fprintf(w, "held\t%d removes since %s: %s\n", g.Removes, g.Since.Local().Format(time.DateTime), g.Reason)
-		for _, dn := range g.Examples {
-			fmt.Fprintf(w, "\t%s\n", oneLine(dn))
+		printExamples(w, g.Examples, g.Released)
+	}
+	for _, m := range s.Modules {
+		if m.HeldRemoves > 0 {
+			fmt.Fprintf(w, "held\t%d removes of module %s: its filter no longer has these entries\n", m.HeldRemoves, m.Name)
+			printExamples(w, m.HeldExamples, false)
 		}
-		fmt.Fprintf(w, "\t%s\n", releaseHint(g.Released))
 	}
 	fmt.Fprintf(w, "cookie\t%s\n", s.Cookie)
 	fmt.Fprintf(w, "running\tsince %s, pid %d, %s\n", s.Started.Local().Format(time.DateTime), s.PID, s.Version)
