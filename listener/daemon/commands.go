@@ -30,7 +30,7 @@ func (c *commandLine) run() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Follow the directory and call the modules", Args: noArgs,
-		Long: `Follow the directory and call the modules, until SIGTERM or SIGINT.
+		Long: `Follow the directory and call the modules, until SIGTERM, SIGINT or SIGHUP.
 
 With --once: bring the mirror up to date, deliver everything, call post_run and exit: 0
 when nothing is owed, 1 when calls are left (they wait for the next run), 4 when removes
