@@ -23,10 +23,13 @@ import (
 // decisionTimeout is how long a decision waits for the module to be in a state for it.
 const decisionTimeout = 30 * time.Second
 
-// number returns the number of a module that runs here.
+// number returns the number of a module that runs here, or an error that helps.
 func (d *Daemon) number(module string) (uint32, error) {
 	n := d.box.number(module)
-	if n == 0 {
+	switch {
+	case n == 0 && d.orphan(module) != nil:
+		return 0, orphanError(module)
+	case n == 0:
 		return 0, fmt.Errorf("%w: no module %q is configured", admin.ErrNotFound, module)
 	}
 	return n, nil

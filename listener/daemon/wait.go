@@ -60,7 +60,7 @@ func (s service) Wait(ctx context.Context, module string) (admin.Waited, error) 
 	d := s.d
 	t := &target{d: d, last: map[string]uint64{}}
 	if module != "" {
-		if err := d.configured(module); err != nil {
+		if _, err := d.number(module); err != nil {
 			return admin.Waited{}, err
 		}
 		t.modules = []string{module}
