@@ -174,7 +174,7 @@ func (t *target) findSetAside(out *admin.Waited, module string, number uint32, l
 	found, err := findFailures(t.d.store, module, number, func(f *admin.Failed) bool { return f.Next.IsZero() && f.Seq <= last })
 	for i := range found {
 		f := &found[i]
-		out.Blocked = append(out.Blocked, fmt.Sprintf("module %s: %s of %s is set aside after %d attempts: %s", module, f.Call, f.DN, f.Attempts, f.Error))
+		out.Blocked = append(out.Blocked, fmt.Sprintf("module %s: %s of %s is set aside after %s: %s", module, f.Call, f.DN, attempts(f.Attempts), f.Error))
 	}
 	return err
 }

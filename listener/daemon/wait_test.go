@@ -78,7 +78,7 @@ func TestWaitEndsWhenAnEntryIsSetAside(t *testing.T) {
 	}
 	d.modify(bob, []string{"sn", "Fails"})
 	out := s.command("wait", "-c", "listenerd.yaml")
-	says(t, "wait", out.code, 1, out.stderr, "module bad: modify of "+bob+" is set aside", "the probe fails for good")
+	says(t, "wait", out.code, 1, out.stderr, "module bad: modify of "+bob+" is set aside after 1 attempt: ", "the probe fails for good")
 	out = s.command("wait", "-c", "listenerd.yaml", "--module", "other")
 	says(t, "wait for the other", out.code, 0, out.stderr)
 	r.stop()
