@@ -59,6 +59,8 @@ func next(f *admin.Failed) string {
 	switch {
 	case f.Next.IsZero():
 		return "set aside"
+	case f.BacksOff:
+		return "module backs off"
 	}
 	return f.Next.Local().Format(time.DateTime)
 }
