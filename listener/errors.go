@@ -30,7 +30,8 @@ func (e permanentError) Unwrap() error        { return e.err }
 func (e permanentError) Is(target error) bool { return target == ErrPermanent }
 
 // RetryAfter asks for the call to be repeated after d instead of the backoff, and
-// counts no attempt. A d of zero or less means at once. A nil err stands for an
+// counts no attempt; a run that ends by itself leaves it to the next one after a few
+// calls all the same (retry.once_attempts). A d of zero or less means at once. A nil err stands for an
 // error that says no more than that.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {

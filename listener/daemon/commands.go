@@ -30,7 +30,7 @@ func (c *commandLine) run() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Follow the directory and call the modules", Args: noArgs,
-		Long: `Follow the directory and call the modules, until SIGTERM or SIGINT.
+		Long: `Follow the directory and call the modules, until SIGTERM, SIGINT or SIGHUP.
 
 With --once: bring the mirror up to date, deliver everything, call post_run and exit: 0
 when nothing is owed, 1 when calls are left (they wait for the next run), 4 when removes
@@ -159,10 +159,13 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	}
 	if g := s.Guard; g != nil {
 		fmt.Fprintf(w, "held\t%d removes since %s: %s\n", g.Removes, g.Since.Local().Format(time.DateTime), g.Reason)
-		for _, dn := range g.Examples {
-			fmt.Fprintf(w, "\t%s\n", oneLine(dn))
+		printExamples(w, g.Examples, g.Released)
+	}
+	for _, m := range s.Modules {
+		if m.HeldRemoves > 0 {
+			fmt.Fprintf(w, "held\t%d removes of module %s: its filter no longer has these entries\n", m.HeldRemoves, m.Name)
+			printExamples(w, m.HeldExamples, false)
 		}
-		fmt.Fprintf(w, "\t%s\n", releaseHint(g.Released))
 	}
 	fmt.Fprintf(w, "cookie\t%s\n", s.Cookie)
 	fmt.Fprintf(w, "running\tsince %s, pid %d, %s\n", s.Started.Local().Format(time.DateTime), s.PID, s.Version)
@@ -188,6 +191,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 		}
 		if m.Folded {
 			state += ", folded"
+		}
+		if m.Stalled {
+			state += ", stalled"
 		}
 		if m.Stuck > 0 {
 			state += " for " + time.Duration(m.StuckFor*float64(time.Second)).Round(time.Second).String()

@@ -23,10 +23,13 @@ import (
 // decisionTimeout is how long a decision waits for the module to be in a state for it.
 const decisionTimeout = 30 * time.Second
 
-// number returns the number of a module that runs here.
+// number returns the number of a module that runs here, or an error that helps.
 func (d *Daemon) number(module string) (uint32, error) {
 	n := d.box.number(module)
-	if n == 0 {
+	switch {
+	case n == 0 && d.orphan(module) != nil:
+		return 0, orphanError(module)
+	case n == 0:
 		return 0, fmt.Errorf("%w: no module %q is configured", admin.ErrNotFound, module)
 	}
 	return n, nil
@@ -67,6 +70,7 @@ func (s service) Failed(module string) ([]admin.Failed, error) {
 		if err != nil {
 			return nil, err
 		}
+		d.markBackoff(m.Name, found)
 		for i := range found {
 			out = append(out, found[i].Failed)
 		}
@@ -75,6 +79,24 @@ func (s service) Failed(module string) ([]admin.Failed, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// markBackoff marks the failed calls of a module whose time comes, or has come, while the
+// module backs off as a whole.
+func (d *Daemon) markBackoff(module string, found []failure) {
+	for _, m := range d.lanes.Status() {
+		if m.Name != module || m.NextProbe.IsZero() {
+			continue
+		}
+		until := time.Now() // one call may be on trial now
+		if m.NextProbe.After(until) {
+			until = m.NextProbe
+		}
+		for i := range found {
+			f := &found[i].Failed
+			f.BacksOff = !f.Next.IsZero() && f.Next.Before(until)
+		}
+	}
 }
 
 // failure is a failed call as commands see it.
@@ -171,6 +193,7 @@ func (d *Daemon) one(module, target string) (failure, error) {
 	case len(found) == 0 || target == "":
 		return failure{}, fmt.Errorf("%w: module %s has no failed call for %q", admin.ErrNotFound, module, target)
 	}
+	d.markBackoff(module, found)
 	return found[0], nil
 }
 

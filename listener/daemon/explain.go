@@ -384,7 +384,7 @@ func printExplanation(out io.Writer, e *admin.Explanation) error {
 		fmt.Fprintf(w, "%s\t%s, seq %d, %s, %s, %s\n", label, q.Call, q.Seq, q.Cause, q.State, oneLine(q.DN))
 		if q.Error != "" {
 			text, _, _ := strings.Cut(q.Error, "\n")
-			fmt.Fprintf(w, "\t  %d attempts failed: %s\n", q.Attempts, text)
+			fmt.Fprintf(w, "\t  %s failed: %s\n", attempts(q.Attempts), text)
 		}
 	}
 	for i, c := range e.LastCalls {

@@ -74,7 +74,7 @@ func TestExplain(t *testing.T) {
 	if e.Mirrored || e.Filter != nil || len(e.Queue) != 3 || e.Queue[2].Call != "remove" {
 		t.Errorf("what is gone: %+v", e)
 	}
-	hasAll(t, "what is gone", s.printed("explain", "bad", bob), "mirrored    no", "owed        create, seq", "set aside", "1 attempts failed: the probe fails for good", "the module is yet to be told")
+	hasAll(t, "what is gone", s.printed("explain", "bad", bob), "mirrored    no", "owed        create, seq", "set aside", "1 attempt failed: the probe fails for good", "the module is yet to be told")
 	s.printed("pause", "all")
 	hasAll(t, "what never was", s.printed("explain", "all", "uid=nobody,"+base), "mirrored    no", "the mirror has no such entry", "the module is paused")
 	r.stop()

@@ -56,10 +56,20 @@ func (c *commandLine) failedList() *cobra.Command {
 }
 
 func next(f *admin.Failed) string {
-	if f.Next.IsZero() {
+	switch {
+	case f.Next.IsZero():
 		return "set aside"
+	case f.BacksOff:
+		return "module backs off"
 	}
 	return f.Next.Local().Format(time.DateTime)
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
 }
 
 func printJSON(out io.Writer, document any) error {

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,41 @@ func TestFailedCommands(t *testing.T) {
 	if want := []string{"create uid=bob", "create uid=bob", "modify uid=bob"}; !slices.Equal(kinds, want) {
 		t.Errorf("calls %q, want %q", kinds, want)
 	}
+}
+
+// While a module backs off as a whole, its failed calls are not due at the time that they
+// were given.
+func TestFailedCallsOfAModuleThatBacksOff(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	for i := range 10 {
+		d.person(fmt.Sprint("p", i), "ou=people,"+base)
+	}
+	s.configure(server, instance("bad", "probe", "config.do: down", "config.until: healed", "retry: {min: 10ms}"))
+	r := s.start()
+	var failed []admin.Failed
+	r.until("all that has failed waits for the module", func() bool {
+		failed = nil
+		if _, ok := r.status(); !ok {
+			return false
+		}
+		if err := json.Unmarshal([]byte(s.printed("failed", "list", "--json")), &failed); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, f := range failed {
+			if f.BacksOff {
+				n++
+			}
+		}
+		return n > 5
+	})
+	if list := s.printed("failed", "list"); !strings.Contains(list, "  module backs off  ") {
+		t.Errorf("list: %s", list)
+	}
+	s.write("healed", "")
+	r.until("all is delivered", func() bool { m := r.module("bad"); return m.Queued == 0 && m.State == "idle" })
+	r.stop()
 }
 
 func TestDropFailedCreate(t *testing.T) {

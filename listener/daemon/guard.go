@@ -137,9 +137,14 @@ func printReleased(out io.Writer, r admin.Released) error {
 	return nil
 }
 
-func releaseHint(released bool) string {
-	if released {
-		return "they are released, and go with the next refresh"
+// printExamples names some of the entries whose removes are held back, and what can be done.
+func printExamples(out io.Writer, dns []string, released bool) {
+	for _, dn := range dns {
+		fmt.Fprintf(out, "\t%s\n", oneLine(dn))
 	}
-	return "'listenerd release' lets them go"
+	if released {
+		fmt.Fprintln(out, "\tthey are released, and go with the next refresh")
+		return
+	}
+	fmt.Fprintln(out, "\t'listenerd release' lets them go")
 }

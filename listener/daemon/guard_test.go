@@ -158,6 +158,12 @@ func TestGuardOfModule(t *testing.T) {
 		status, ok := r.status()
 		return ok && len(status.Modules) == 1 && status.Modules[0].State == "held" && status.Modules[0].HeldRemoves == 300
 	})
+	status, _ := r.status()
+	examples := status.Modules[0].HeldExamples
+	out := s.command("status", "-c", "listenerd.yaml").stdout
+	if len(examples) != 10 || !strings.Contains(out, "300 removes of module people") || !strings.Contains(out, examples[9]) || !strings.Contains(out, "listenerd release") {
+		t.Errorf("of %q status prints %s", examples, out)
+	}
 	if out := s.command("release", "-c", "listenerd.yaml"); out.code != 0 || !strings.Contains(out.stdout, "up to 300 removes of module people") {
 		t.Fatalf("%+v", out)
 	}

@@ -36,7 +36,11 @@ var errUsage = errors.New("wrong usage")
 //
 //	func main() { os.Exit(daemon.Main(mymodule.Module)) }
 func Main(modules ...listener.Module) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	end := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		end = append(end, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal kills
 	signal.Ignore(syscall.SIGXFSZ) // a file at its size limit is a write error, for its writer to handle

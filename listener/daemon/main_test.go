@@ -53,7 +53,7 @@ func dropTornLine(path string) error {
 type probeConfig struct {
 	Path  string `yaml:"path"`  // of the journal
 	UID   string `yaml:"uid"`   // of the entry it misbehaves for
-	Do    string `yaml:"do"`    // fail, panic, permanent, block, refuse; or flaky, for any entry
+	Do    string `yaml:"do"`    // fail, later, panic, permanent, block, refuse; or down, flaky, for any entry
 	Until string `yaml:"until"` // a file that makes it behave
 
 	Failed string `yaml:"failed"` // the journal of attempts at which it misbehaves; default: path
@@ -104,7 +104,7 @@ func (h *probeHandler) misbehaves(info *listener.Call) bool {
 	if h.config.Do == "flaky" { // every eighth call fails, once, twice or three times
 		return info.Seq%8 == 0 && info.Attempt <= 1+int(info.Seq/8%3)
 	}
-	return e.Get("uid") == h.config.UID
+	return h.config.Do == "down" || e.Get("uid") == h.config.UID
 }
 
 func (h *probeHandler) call(ctx context.Context, kind listener.Kind, old, new *listener.Entry) error {
@@ -129,8 +129,10 @@ func (h *probeHandler) call(ctx context.Context, kind listener.Kind, old, new *l
 		return nil
 	}
 	switch h.config.Do {
-	case "fail", "flaky":
+	case "fail", "flaky", "down":
 		return errors.New("the probe fails")
+	case "later":
+		return listener.RetryAfter(time.Millisecond, errors.New("the probe asks for later"))
 	case "permanent":
 		return listener.Permanent(errors.New("the probe fails for good"))
 	case "panic":

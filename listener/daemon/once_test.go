@@ -1,6 +1,8 @@
 package daemon_test
 
 import (
+	"os"
+	"os/signal"
 	"reflect"
 	"slices"
 	"strings"
@@ -88,7 +90,7 @@ func TestOnceWithFailingEntry(t *testing.T) {
 		what     string
 		attempts int
 		log      string
-	}{{"fail", 3, "the probe fails"}, {"panic", 3, "the probe panics"}} {
+	}{{"fail", 3, "the probe fails"}, {"panic", 3, "the probe panics"}, {"later", 3, "the probe asks for later"}} {
 		t.Run(do.what, func(t *testing.T) {
 			t.Parallel()
 			server, d, s := newCompany(t)
@@ -111,7 +113,11 @@ func TestOnceWithFailingEntry(t *testing.T) {
 					t.Fatalf("run %d: %d attempts", run, len(attempts))
 				}
 				for i := range attempts {
-					if want := do.attempts*run + i + 1; attempts[i].Attempt != want {
+					want := do.attempts*run + i + 1
+					if do.what == "later" {
+						want = 1 // it counts none
+					}
+					if attempts[i].Attempt != want {
 						t.Errorf("run %d: attempt %d says %d", run, want, attempts[i].Attempt)
 					}
 					attempts[i].Time, attempts[i].Attempt = attempts[0].Time, 0
@@ -230,6 +236,47 @@ func TestStopWithCallInFlight(t *testing.T) {
 	if calls := stuck(); calls[0].Seq != calls[1].Seq || describe(calls[0]) != describe(calls[1]) || calls[1].Attempt != 1 {
 		t.Errorf("the call was %+v, and is repeated as %+v", calls[0], calls[1])
 	}
+}
+
+// Every signal that asks a program to end is a shutdown, with all that is due at its end.
+func TestSignalsStop(t *testing.T) {
+	t.Parallel()
+	caught := make(chan os.Signal, 1) // so that programs do not inherit that it is ignored, if the tests run under nohup
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			server, d, s := newCompany(t)
+			s.configure(server, instance("people", "probe"))
+			r := s.start()
+			r.caughtUp(d)
+			r.signal(sig)
+			if code, output := r.wait(); code != 0 {
+				t.Errorf("exit code %d: %s", code, output)
+			}
+			expectKinds(t, "until the end", s.journal("people"), "pre_run", "create uid=ada", "create uid=bob", "create uid=eve", "post_run")
+		})
+	}
+}
+
+// Who is started by nohup goes on when the terminal is closed.
+func TestIgnoredHangupIsNoSignal(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	s.configure(server, instance("people", "probe"))
+	s.write("nohup.sh", "#!/bin/sh\ntrap '' HUP\nexec '"+s.program+"' \"$@\"\n")
+	if err := os.Chmod(s.path("nohup.sh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.program = s.path("nohup.sh")
+	r := s.start()
+	r.caughtUp(d)
+	r.signal(syscall.SIGHUP)
+	d.modify(bob, []string{"sn", "Changed"})
+	r.until("the change is delivered", func() bool { return len(s.journal("people")) == 5 })
+	r.caughtUp(d)
+	r.stop()
 }
 
 // Who does not want to wait for a call in flight signals again.

@@ -31,7 +31,8 @@ func (c *commandLine) pause() *cobra.Command {
 	return &cobra.Command{
 		Use: "pause MODULE", Short: "Make no further calls of a module", Args: someArgs(1, 1, "a module"),
 		Long: `Make no further calls of a module, until resume. A running call finishes. The module's
-queue is kept and goes on growing, up to max_tasks; a restart changes nothing.`,
+queue is kept and goes on growing, up to max_tasks; a restart changes nothing. With
+on_full: stall nothing is read from the provider any more when it is full.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.setPaused(cmd, args[0], true) },
 	}
 }

@@ -22,7 +22,7 @@ import (
 // Resync implements [admin.Control].
 func (s service) Resync(ctx context.Context, module, dn string) (admin.Resynced, error) {
 	d := s.d
-	if err := d.configured(module); err != nil {
+	if _, err := d.number(module); err != nil {
 		return admin.Resynced{}, err
 	}
 	if dn != "" {
@@ -34,17 +34,6 @@ func (s service) Resync(ctx context.Context, module, dn string) (admin.Resynced,
 	d.log.Info("module is resynchronized by command", zap.String("module", module))
 	d.wakeUp()
 	return admin.Resynced{}, nil
-}
-
-// configured returns an error that helps if a module does not run here.
-func (d *Daemon) configured(module string) error {
-	if _, err := d.number(module); err != nil {
-		if d.orphan(module) != nil {
-			return orphanError(module)
-		}
-		return err
-	}
-	return nil
 }
 
 func orphanError(module string) error {

@@ -177,6 +177,10 @@ func TestResyncWrongModule(t *testing.T) {
 	r := s.start()
 	r.idle("stays")
 	check("online: ")
+	for _, command := range []string{"pause gone", "resume gone", "wait --module gone", "failed list gone", "failed show gone 1", "failed retry gone --all", "failed drop gone --all --yes"} {
+		out := s.command(append(strings.Fields(command), "-c", "listenerd.yaml")...)
+		says(t, command, out.code, 1, out.stderr, "module gone is no longer in the configuration", "listenerd forget gone")
+	}
 	r.stop()
 }
 

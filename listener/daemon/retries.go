@@ -9,8 +9,8 @@ import (
 // hastenBatch is how many retries one transaction makes due.
 const hastenBatch = 2_000
 
-// hastenRetries makes due what an earlier run left to this one; and if this one ends by
-// itself, all that would have to be waited for.
+// hastenRetries makes due what an earlier run left to this one: what has asked for a time,
+// then. If this one ends by itself, it makes all due now that would have to be waited for.
 func (d *Daemon) hastenRetries() error {
 	now := time.Now()
 	for _, m := range d.routed {

@@ -25,12 +25,9 @@ func (d *Daemon) openShared(ctx context.Context) (*shared.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Ping(ctx); err != nil {
-		if c.Required {
-			s.Close()
-			return nil, fmt.Errorf("%w; start memcached, or set shared.required to false", err)
-		}
-		d.log.Warn("memcached does not answer: what modules share is unavailable until it does", zap.Error(err))
+	if err := s.Ping(ctx); err != nil && c.Required { // of one that does not answer, sharedNotice has been told
+		s.Close()
+		return nil, fmt.Errorf("%w; start memcached, or set shared.required to false", err)
 	}
 	return s, nil
 }
@@ -38,7 +35,7 @@ func (d *Daemon) openShared(ctx context.Context) (*shared.Store, error) {
 // sharedNotice logs that a memcached stopped to answer, or answers again.
 func (d *Daemon) sharedNotice(server string, err error) {
 	if err != nil {
-		d.log.Warn("memcached does not answer", zap.String("server", server), zap.Error(err))
+		d.log.Warn("memcached does not answer: what modules share there is unavailable until it does", zap.String("server", server), zap.Error(err))
 		return
 	}
 	d.log.Info("memcached answers", zap.String("server", server))

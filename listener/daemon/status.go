@@ -87,7 +87,7 @@ func (d *Daemon) status() (admin.Status, error) {
 		out := admin.ModuleStatus{
 			Name: m.Name, Module: registered[m.Name], State: m.State, Queued: m.Queued, InFlight: m.InFlight,
 			Failing: m.Failing, SetAside: m.SetAside, Calls: m.Calls, Failures: m.Failures, LastError: m.LastError,
-			NextProbe: m.NextProbe, Stuck: m.Stuck, Folded: m.Folded, StuckFor: m.StuckFor.Seconds(),
+			NextProbe: m.NextProbe, Stuck: m.Stuck, Folded: m.Folded, Stalled: m.Stalled, StuckFor: m.StuckFor.Seconds(),
 		}
 		out.Workers = d.workerStatus(m.Name)
 		if w := walks[m.Name]; w != nil {

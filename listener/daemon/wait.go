@@ -60,7 +60,7 @@ func (s service) Wait(ctx context.Context, module string) (admin.Waited, error) 
 	d := s.d
 	t := &target{d: d, last: map[string]uint64{}}
 	if module != "" {
-		if err := d.configured(module); err != nil {
+		if _, err := d.number(module); err != nil {
 			return admin.Waited{}, err
 		}
 		t.modules = []string{module}
@@ -119,8 +119,11 @@ func (d *Daemon) position(ctx context.Context) (*syncrepl.Position, error) {
 
 // look returns what is missing, and what keeps it from coming by itself.
 func (t *target) look(ctx context.Context) (out admin.Waited, err error) {
-	if err := t.lookAtMirror(ctx, &out); err != nil || len(out.Blocked)+len(out.Missing) > 0 {
+	if err := t.lookAtMirror(ctx, &out); err != nil {
 		return out, err
+	}
+	if len(out.Blocked)+len(out.Missing) > 0 {
+		return out, t.lookAtStalls(&out)
 	}
 	aside := map[string]uint32{}
 	err = t.d.store.View(func(tx *store.Tx) error {
@@ -159,16 +162,42 @@ func (t *target) look(ctx context.Context) (out admin.Waited, err error) {
 		if !all {
 			last = math.MaxUint64
 		}
-		found, err := findFailures(t.d.store, m.Name, number, func(f *admin.Failed) bool { return f.Next.IsZero() && f.Seq <= last })
-		if err != nil {
+		if err := t.findSetAside(&out, m.Name, number, last); err != nil {
 			return out, err
-		}
-		for i := range found {
-			f := &found[i]
-			out.Blocked = append(out.Blocked, fmt.Sprintf("module %s: %s of %s is set aside after %d attempts: %s", m.Name, f.Call, f.DN, f.Attempts, f.Error))
 		}
 	}
 	return out, nil
+}
+
+// findSetAside names the module's calls up to a seq that are set aside.
+func (t *target) findSetAside(out *admin.Waited, module string, number uint32, last uint64) error {
+	found, err := findFailures(t.d.store, module, number, func(f *admin.Failed) bool { return f.Next.IsZero() && f.Seq <= last })
+	for i := range found {
+		f := &found[i]
+		out.Blocked = append(out.Blocked, fmt.Sprintf("module %s: %s of %s is set aside after %s: %s", module, f.Call, f.DN, attempts(f.Attempts), f.Error))
+	}
+	return err
+}
+
+// lookAtStalls tells why nothing more is read from the provider, if some module is the
+// reason. Of one that is waited for, what is set aside blocks in any case.
+func (t *target) lookAtStalls(out *admin.Waited) error {
+	for _, m := range t.d.lanes.Status() {
+		if !m.Stalled {
+			continue
+		}
+		text := "module " + m.Name + " has max_tasks calls queued, and until there is room nothing more is read from the provider"
+		out.Missing = append(out.Missing, text)
+		if m.State == "paused" {
+			out.Blocked = append(out.Blocked, "module "+m.Name+" is paused: "+text)
+		}
+		if m.SetAside > 0 && slices.Contains(t.modules, m.Name) {
+			if err := t.findSetAside(out, m.Name, t.d.box.number(m.Name), math.MaxUint64); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // lookAtMirror looks whether the mirror has all that the provider had.
@@ -249,7 +278,8 @@ func (c *commandLine) wait() *cobra.Command {
 or by one. A module that is being told of everything is waited for as well.
 
 Exit codes: 0 when all is handled, 4 when the time is over, and 1 at once when it cannot come to
-that by itself: an entry was set aside, a module is paused, or removes are held back.`,
+that by itself: an entry was set aside, a module is paused (with on_full: stall also another one), or removes are
+held back.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if timeout < 0 {
 				return fmt.Errorf("%w: --timeout wants a duration that is not negative", errUsage)

@@ -78,9 +78,60 @@ func TestWaitEndsWhenAnEntryIsSetAside(t *testing.T) {
 	}
 	d.modify(bob, []string{"sn", "Fails"})
 	out := s.command("wait", "-c", "listenerd.yaml")
-	says(t, "wait", out.code, 1, out.stderr, "module bad: modify of "+bob+" is set aside", "the probe fails for good")
+	says(t, "wait", out.code, 1, out.stderr, "module bad: modify of "+bob+" is set aside after 1 attempt: ", "the probe fails for good")
 	out = s.command("wait", "-c", "listenerd.yaml", "--module", "other")
 	says(t, "wait for the other", out.code, 0, out.stderr)
+	r.stop()
+}
+
+// A module that is full and is to stall keeps everybody from getting further; who asks is
+// told which one it is.
+func TestStalledModuleIsNamed(t *testing.T) {
+	t.Parallel()
+	server, d, s := newCompany(t)
+	s.write("healed", "")
+	s.configure(server, instance("bad", "probe", "on_full: stall", "max_tasks: 2", "config.uid: bob", "config.do: permanent", "config.until: healed"), instance("other", "probe"))
+	r := s.start()
+	r.caughtUp(d)
+	stalls := func(state string) {
+		t.Helper()
+		for i := range 3 { // the first two fill the queue, and the last one is not read
+			d.modify(bob, []string{"sn", fmt.Sprint(state, i)})
+			if i < 2 {
+				r.until("the change is queued", func() bool { return r.module("bad").Queued == i+1 })
+			}
+		}
+		r.until("it stalls", func() bool { m := r.module("bad"); return m.State == state && m.Queued == 2 && m.Stalled })
+		if out := s.printed("status"); !strings.Contains(out, state+", stalled") {
+			t.Errorf("status prints %s", out)
+		}
+	}
+	wait := func(what string, code int, words []string, flags ...string) {
+		t.Helper()
+		out := s.command(append([]string{"wait", "-c", "listenerd.yaml"}, flags...)...)
+		says(t, what, out.code, code, out.stderr, words...)
+	}
+	const nothing = "nothing more is read from the provider"
+
+	s.printed("pause", "bad")
+	stalls("paused")
+	wait("for all", 1, []string{"module bad is paused", nothing})
+	wait("for another", 1, []string{"module bad is paused", nothing}, "--module", "other")
+	s.printed("resume", "bad")
+	wait("when it goes on", 0, nil)
+	if r.module("bad").Stalled {
+		t.Error("it stalls with an empty queue")
+	}
+
+	if err := os.Remove(s.path("healed")); err != nil {
+		t.Fatal(err)
+	}
+	stalls("failing")
+	wait("for all", 1, []string{"module bad: modify of " + bob + " is set aside"})
+	r.until("wait names who stalls", func() bool { // before, it has to ask the provider
+		out := s.command("wait", "-c", "listenerd.yaml", "--module", "other", "--timeout", "100ms")
+		return out.code == 4 && strings.Contains(out.stderr, "module bad has max_tasks calls queued") && strings.Contains(out.stderr, nothing)
+	})
 	r.stop()
 }
 

@@ -125,6 +125,9 @@ type ModuleStatus struct {
 	NextProbe time.Time `json:"next_probe,omitzero"`
 	// Folded: the module is at its limit of queued calls, and they were folded.
 	Folded bool `json:"folded,omitempty"`
+	// Stalled: the module is at its limit of queued calls, and nothing more is read from the
+	// provider until there is room.
+	Stalled bool `json:"stalled,omitempty"`
 	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
 	// of them has been running, in seconds.
 	Stuck    int     `json:"stuck,omitempty"`

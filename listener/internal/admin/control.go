@@ -54,8 +54,11 @@ type Failed struct {
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 	// Next is when the call is repeated; absent: it waits for a decision.
-	Next  time.Time `json:"next,omitzero"`
-	Error string    `json:"error"`
+	Next time.Time `json:"next,omitzero"`
+	// BacksOff: the module backs off as a whole beyond that; its status says when it makes
+	// its next call, which may be another one.
+	BacksOff bool   `json:"backs_off,omitempty"`
+	Error    string `json:"error"`
 	// Waiting counts the entry's changes that wait for it.
 	Waiting int `json:"waiting"`
 }

@@ -72,9 +72,9 @@ func (m *module) judgeLocked(w *work, err error) *Failure {
 		f.Stack = shortened(string(p.Stack), maxStack)
 	}
 	delay, asked := listener.RetryDelay(err)
+	f.Tries++ // also of those who ask: a run that ends by itself does not go on for them for ever
 	if !asked {
 		f.Attempts++
-		f.Tries++
 		delay = backoff(m.Settings.RetryMin, m.Settings.RetryMax, f.Attempts)
 	}
 	f.Next = now.Add(delay)
@@ -91,7 +91,9 @@ func (m *module) judgeLocked(w *work, err error) *Failure {
 		f.Next = time.Time{}
 		m.Log.Error("call failed; the entry is set aside until someone decides", fields...)
 	case once > 0 && f.Tries >= once:
-		f.NextRun = true
+		if f.NextRun = true; !asked {
+			f.Next = now // the next run need not wait
+		}
 		m.Log.Error("call failed; the entry is left to the next run", fields...)
 	default:
 		m.Log.Warn("call failed and will be repeated", append(fields, zap.Duration("retry_in", delay))...)
@@ -192,7 +194,9 @@ func (m *module) loadFailedLocked(w *work) {
 	}
 	if w.Failure.NextRun || m.Settings.OnceAttempts > 0 && !w.Failure.SetAside() {
 		f := *w.Failure
-		f.NextRun, f.Next = false, time.Now()
+		if f.NextRun = false; m.Settings.OnceAttempts > 0 {
+			f.Next = time.Now()
+		}
 		w.Failure = &f
 	}
 	m.pushLocked(w)

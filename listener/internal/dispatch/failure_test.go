@@ -318,28 +318,77 @@ func once(attempts int) func(*dispatch.Module) {
 
 // In a run that ends by itself a failing entry is given up, and left to the next run.
 func TestOnceLeavesFailuresToTheNextRun(t *testing.T) {
-	for name, change := range map[string]func(*dispatch.Module){"set aside": func(*dispatch.Module) {}, "stop": stopOnError} {
+	setAside := func(*dispatch.Module) {}
+	asks := listener.RetryAfter(time.Minute, errNo)
+	for name, c := range map[string]struct {
+		err    error
+		change func(*dispatch.Module)
+		counts int // attempts of each call
+	}{
+		"set aside": {errNo, setAside, 1}, "stop": {errNo, stopOnError, 1},
+		"set aside, asks": {asks, setAside, 0}, "stop, asks": {asks, stopOnError, 0},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				box, calls := newMemory(), 0
-				h := &recorder{name: "m", log: &journal{}, do: func(context.Context, listener.Call) error { calls++; return errNo }}
+				h := &recorder{name: "m", log: &journal{}, do: func(context.Context, listener.Call) error { calls++; return c.err }}
 				box.add("m", create(1, "a"), create(2, "a"))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
 				for run := 1; run <= 3; run++ {
 					box.hasten("m")
-					d, stop := start(t, box, module("m", h, once(3), change, func(m *dispatch.Module) { m.Failed = min(calls, 1) }))
-					if err := d.Settle(t.Context()); err != nil {
+					d, stop := start(t, box, module("m", h, once(3), c.change, func(m *dispatch.Module) { m.Failed = min(calls, 1) }))
+					if err := d.Settle(ctx); err != nil {
 						t.Fatal(err)
 					}
 					if err := stop(); err != nil {
 						t.Fatal(err)
 					}
-					if f := box.failures("m")[1]; calls != 3*run || f.Attempts != calls || f.SetAside() {
+					if f := box.failures("m")[1]; calls != 3*run || f.Attempts != calls*c.counts || f.SetAside() || !f.NextRun {
 						t.Errorf("%d calls after run %d, record %+v", calls, run, f)
 					}
 				}
 			})
 		})
 	}
+}
+
+// A call that a run which ends by itself has left is made at once by one that does not, or
+// at the time that it has asked for.
+func TestWhatIsLeftKeepsItsTime(t *testing.T) {
+	t.Run("fails", func(t *testing.T) { testWhatIsLeft(t, errNo, 0) })
+	t.Run("asks", func(t *testing.T) { testWhatIsLeft(t, listener.RetryAfter(time.Minute, errNo), time.Minute) })
+}
+
+func testWhatIsLeft(t *testing.T, failure error, after time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newMemory()
+		var calls []time.Time
+		h := &recorder{name: "m", log: &journal{}, do: func(context.Context, listener.Call) error {
+			if calls = append(calls, time.Now()); len(calls) < 3 {
+				return failure
+			}
+			return nil
+		}}
+		box.add("m", create(1, "a"))
+		d, stop := start(t, box, module("m", h, once(2), stopOnError))
+		if err := d.Settle(t.Context()); err != nil || len(calls) != 2 {
+			t.Fatalf("%d calls, %v", len(calls), err)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		d, stop = start(t, box, module("m", h, stopOnError, func(m *dispatch.Module) { m.Failed = 1 }))
+		if err := d.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(calls) != 3 || calls[2].Sub(calls[1]) != after {
+			t.Errorf("calls at %v", calls)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // A target that stays down does not keep a run from ending.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"math"
+	"slices"
 )
 
 // foldBatch is how many tasks one transaction of a fold looks at.
@@ -90,13 +91,13 @@ func (d *Dispatcher) Room(ctx context.Context) error {
 	return nil
 }
 
-// fullLocked tells whether a module stalls. In a run that ends by itself one does not
-// that can get no further.
+// fullLocked tells whether a module stalls.
 func (l *lane) fullLocked() bool {
-	for _, m := range l.modules {
-		if m.Settings.Stall && m.Settings.MaxTasks > 0 && m.queued >= m.Settings.MaxTasks && (m.Settings.OnceAttempts == 0 || !m.settledLocked()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.modules, (*module).stallsLocked)
+}
+
+// stallsLocked tells whether the module is to stall and has come to its limit. In a run
+// that ends by itself one does not that can get no further.
+func (m *module) stallsLocked() bool {
+	return m.Settings.Stall && m.Settings.MaxTasks > 0 && m.queued >= m.Settings.MaxTasks && (m.Settings.OnceAttempts == 0 || !m.settledLocked())
 }

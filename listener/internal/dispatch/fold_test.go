@@ -208,8 +208,14 @@ func TestFullQueueStalls(t *testing.T) {
 		queueOf(box, "m", 1, 110)
 		d.Queued(200, map[string]int{"m": 110})
 		began := time.Now()
+		if s := d.Status()[0]; !s.Stalled {
+			t.Errorf("status %+v", s)
+		}
 		if err := d.Room(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if s := d.Status()[0]; s.Stalled {
+			t.Errorf("status %+v when there is room", s)
 		}
 		if took := time.Since(began); took != 11*time.Second {
 			t.Errorf("there is room after %v", took)

@@ -45,7 +45,8 @@ type Failure struct {
 	NextRun bool
 	// Error is the text of the last error, Stack that of a panic.
 	Error, Stack string
-	// Run names the run of the daemon that Tries counts the attempts in.
+	// Run names the run of the daemon that Tries counts the calls in, with those that asked
+	// to be repeated.
 	Run   int64
 	Tries int
 }

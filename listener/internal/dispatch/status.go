@@ -32,6 +32,8 @@ type ModuleStatus struct {
 	NextProbe time.Time
 	// Folded: the module is at its limit, and what it has queued was folded.
 	Folded bool
+	// Stalled: the module is at its limit, and [Dispatcher.Room] waits for it.
+	Stalled bool
 	// Stuck counts the calls that ignore their timeout, StuckFor is how long the oldest
 	// of them has been running.
 	Stuck    int
@@ -56,7 +58,7 @@ func (m *module) statusLocked() ModuleStatus {
 	s := ModuleStatus{
 		Name: m.name, Queued: m.queued, Told: m.lane.told, InFlight: m.inFlight, Failing: m.failing, SetAside: m.setAside,
 		Calls: m.calls, Failures: m.failures, LastError: m.lastError, Stuck: m.stuck,
-		Folded: m.fold.folded || m.fold.on,
+		Folded: m.fold.folded || m.fold.on, Stalled: m.stallsLocked(),
 	}
 	for _, w := range m.lane.at {
 		if w.stuck && w.module == m {

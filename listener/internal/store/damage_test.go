@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/listenerd/listenerd/listener/internal/store"
 )
@@ -61,6 +64,56 @@ func TestShortFileIsRefusedAndKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dir)
+}
+
+// A file that was begun and holds nothing yet, because the disk was full or the daemon was
+// killed, is begun anew; not so one that a daemon is making, or that something was stored in.
+func TestBegunFileIsBegunAnew(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, store.FileName)
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: 16 << 10, NoFreelistSync: true})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []int{80, 4 << 10, 16 << 10, 16<<10 + 50, 32 << 10, 48 << 10, len(fresh) - 1, len(fresh)} {
+		if err := os.WriteFile(path, fresh[:length], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(dir)
+		if err != nil {
+			t.Fatalf("%d octets: %v", length, err)
+		}
+		if err := errors.Join(s.Check(), s.Close()); err != nil {
+			t.Errorf("%d octets: %v", length, err)
+		}
+	}
+	used, err := os.ReadFile(path) // with one transaction
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir, path, used[:32<<10])
+
+	if err := os.WriteFile(path, fresh[:32<<10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("error %v, want ErrLocked", err)
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, fresh[:32<<10]) {
+		t.Errorf("the file was changed, %v", err)
+	}
 }
 
 // bbolt panics because of it.

@@ -23,7 +23,8 @@ type Failure struct {
 	Error string `json:"error"`
 	// Stack is that of the panic, if the last failure was one.
 	Stack string `json:"stack,omitempty"`
-	// Run names the run of the daemon that Tries counts the attempts in.
+	// Run names the run of the daemon that Tries counts the calls in, with those that asked
+	// to be repeated.
 	Run   int64 `json:"run,omitempty"`
 	Tries int   `json:"tries,omitempty"`
 }
@@ -94,8 +95,9 @@ func (tx *Tx) dropFailure(t *Task) error {
 	return tx.del(tx.failures, outboxKey(&tx.key, t.Module, t.Seq))
 }
 
-// Hasten makes due at now the module's failed tasks that were put off to the next run,
-// or all that wait for their time; at most limit, and tells how many they were.
+// Hasten makes due at their time the module's failed tasks that were put off to the next
+// run; or with all, at now those and all that wait for their time. At most limit, and it
+// tells how many they were.
 func (tx *Tx) Hasten(module uint32, now time.Time, all bool, limit int) (n int, err error) {
 	from := uint64(dueNextRun)
 	if all {
@@ -118,7 +120,9 @@ func (tx *Tx) Hasten(module uint32, now time.Time, all bool, limit int) (n int, 
 		if t == nil || f == nil {
 			return 0, damaged("failed task", seq)
 		}
-		f.Next, f.NextRun = now, false
+		if f.NextRun = false; all {
+			f.Next = now
+		}
 		if err := tx.SetFailure(t, f); err != nil {
 			return 0, err
 		}

@@ -164,11 +164,14 @@ func TestFailuresAreHastened(t *testing.T) {
 		t.Errorf("in this run: %v, next %d", seqs, next)
 	}
 	update(t, s, func(tx *store.Tx) error { _, err := tx.Hasten(1, at(5), false, 10); return err })
-	if seqs, _ := due(t, s, 5, nil); !slices.Equal(seqs, []uint64{2}) {
+	if seqs, next := due(t, s, 19, nil); !slices.Equal(seqs, []uint64{1}) || next != at(20).UnixNano() {
+		t.Errorf("in the next run before its time: %v, next %d", seqs, next)
+	}
+	if seqs, _ := due(t, s, 20, nil); !slices.Equal(seqs, []uint64{1, 2}) {
 		t.Errorf("in the next run: %v", seqs)
 	}
 	update(t, s, func(tx *store.Tx) error { _, err := tx.Hasten(1, at(6), true, 10); return err })
-	if seqs, _ := due(t, s, 6, nil); !slices.Equal(seqs, []uint64{2, 1}) {
+	if seqs, _ := due(t, s, 6, nil); !slices.Equal(seqs, []uint64{1, 2}) {
 		t.Errorf("all hastened: %v", seqs)
 	}
 	_ = s.View(func(tx *store.Tx) error {

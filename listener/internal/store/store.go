@@ -48,7 +48,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -152,7 +151,11 @@ func Open(dir string) (*Store, error) {
 // open opens the database. bbolt looks at all its pages, and of one that is damaged it
 // panics; of one that is missing the process dies, so that is found out before.
 func open(path string) (db *bbolt.DB, err error) {
-	if err := whole(path); err != nil {
+	err = checkWhole(path)
+	if errors.Is(err, errBegun) {
+		err = beginAnew(path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -167,45 +170,6 @@ func open(path string) (db *bbolt.DB, err error) {
 		PageSize:        16 << 10, // for a new file: entries of a usual size fill it, and fewer pages are written
 		InitialMmapSize: initialMmap,
 	})
-}
-
-// whole returns an error if the file ends before the last page that it says it has, as a
-// copy does that was broken off. What it cannot read is for bbolt to judge. A file that
-// another daemon is writing only grows.
-func whole(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	// A meta page, of which there are two, is a header of 16 octets and then magic,
-	// version, page size and flags (32 bits each), root (128), freelist, the number of
-	// pages, the transaction and a checksum (64 each). Numbers are as the machine has them.
-	const header, magic = 16, 0xED0CDAED
-	var meta [64]byte
-	var last, pages, pageSize uint64
-	for at, n := int64(0), 0; n < 2; n++ {
-		if _, err := f.ReadAt(meta[:], at+header); err != nil {
-			break
-		}
-		order := binary.NativeEndian
-		sum := fnv.New64a()
-		_, _ = sum.Write(meta[:56])
-		if order.Uint32(meta[:]) != magic || order.Uint64(meta[56:]) != sum.Sum64() {
-			break
-		}
-		pageSize = uint64(order.Uint32(meta[8:]))
-		if tx := order.Uint64(meta[48:]); tx >= last {
-			last, pages = tx, order.Uint64(meta[40:])
-		}
-		at = int64(pageSize)
-	}
-	// Its length after the meta pages: meanwhile it may have been made longer, not shorter.
-	info, err := f.Stat()
-	if err != nil || uint64(info.Size()) >= pages*pageSize {
-		return nil
-	}
-	return fmt.Errorf("it is damaged: it has %d of %d octets", info.Size(), pages*pageSize)
 }
 
 // OpenExisting opens the state file in dir if there is one. The error is fs.ErrNotExist
