@@ -34,6 +34,7 @@ func TestDeliveryLatest(t *testing.T) {
 	r.process.Kill() // with the call that hangs
 	s.write("healed", "")
 	r = s.start()
+	r.until("it follows", func() bool { status, ok := r.status(); return ok && status.Phase == "persist" })
 	s.printed("resume", "paused")
 	r.caughtUp(d)
 	r.stop()

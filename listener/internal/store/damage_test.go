@@ -116,13 +116,6 @@ func TestBegunFileIsBegunAnew(t *testing.T) {
 	}
 }
 
-// bbolt panics because of it.
-func TestDisorderIsRefusedAndKept(t *testing.T) {
-	dir, path, content := stateFile(t)
-	key := append([]byte{0x77, 0x05}, make([]byte, 14)...) // of the index of UUIDs
-	refused(t, dir, path, bytes.ReplaceAll(content, key, make([]byte, len(key))))
-}
-
 // Who gives a transaction up is told the reason, and nothing of the file.
 func TestErrorOfAnUpdateIsReturnedAsItIs(t *testing.T) {
 	cause := errors.New("no")

@@ -148,21 +148,17 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// open opens the database. bbolt looks at all its pages, and of one that is damaged it
-// panics; of one that is missing the process dies, so that is found out before.
-func open(path string) (db *bbolt.DB, err error) {
-	err = checkWhole(path)
+// open opens the database. bbolt looks at all its pages, and the process dies if one is
+// missing, so that is found out before. Of one that is damaged bbolt panics; its goroutines
+// go on then, so that nobody can make an error of it.
+func open(path string) (*bbolt.DB, error) {
+	err := checkWhole(path)
 	if errors.Is(err, errBegun) {
 		err = beginAnew(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			db, err = nil, fmt.Errorf("it is damaged: %v", v)
-		}
-	}()
 	return bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		NoFreelistSync:  true, // with it synced a large freelist costs every commit 22 ms

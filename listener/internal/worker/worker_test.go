@@ -253,8 +253,8 @@ func TestCallArrivesWhole(t *testing.T) {
 			Module: "people", Kind: listener.KindModify, Seq: 1 << 40, Attempt: 3 + i, Cause: listener.CauseReconcile, Old: old.WithNames(names), New: new.WithNames(names),
 		})
 		want := fmt.Sprintf("people modify %d %d reconcile: %s -> %s, B,\xff%s", 1<<40, 3+i, old, new, large)
-		if len(want) > 8<<10 {
-			want = strings.ToValidUTF8(want[:8<<10], "") + " ..."
+		if len(want) > 4<<10 {
+			want = strings.ToValidUTF8(want[:4<<10], "") + " ..."
 		}
 		if err == nil || err.Error() != want {
 			t.Errorf("error %.300q, want %.300q", err, want)
