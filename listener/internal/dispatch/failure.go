@@ -72,7 +72,9 @@ func (m *module) judgeLocked(w *work, err error) *Failure {
 		f.Stack = shortened(string(p.Stack), maxStack)
 	}
 	delay, asked := listener.RetryDelay(err)
-	f.Tries++ // also of those who ask: a run that ends by itself does not go on for them for ever
+	if !asked || m.inVainLocked(w) {
+		f.Tries++
+	}
 	if !asked {
 		f.Attempts++
 		delay = backoff(m.Settings.RetryMin, m.Settings.RetryMax, f.Attempts)
@@ -99,6 +101,18 @@ func (m *module) judgeLocked(w *work, err error) *Failure {
 		m.Log.Warn("call failed and will be repeated", append(fields, zap.Duration("retry_in", delay))...)
 	}
 	return f
+}
+
+// inVainLocked takes note that a call asked to be repeated, and tells whether none of the
+// module's calls has succeeded since it did so before: what it waits for is none of these
+// then, and a run that ends by itself does not wait for ever.
+func (m *module) inVainLocked(w *work) bool {
+	if m.Settings.OnceAttempts == 0 {
+		return false
+	}
+	before, again := m.asked[w.Seq]
+	m.asked[w.Seq] = m.calls
+	return !again || before == m.calls
 }
 
 func shortened(text string, limit int) string {

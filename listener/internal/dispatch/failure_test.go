@@ -353,6 +353,35 @@ func TestOnceLeavesFailuresToTheNextRun(t *testing.T) {
 	}
 }
 
+// Who asks for time until others are done gets it, while calls succeed.
+func TestOnceWaitsForThoseWhoWaitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box, done, asked := newMemory(), 0, 0
+		h := &recorder{name: "m", log: &journal{}, do: func(_ context.Context, c listener.Call) error {
+			if c.Seq == 1 && done < 10 {
+				asked++
+				return listener.RetryAfter(time.Second, errNo)
+			}
+			time.Sleep(2 * time.Second)
+			done++
+			return nil
+		}}
+		for seq := range uint64(11) {
+			box.add("m", create(seq+1, fmt.Sprint(seq)))
+		}
+		d, stop := start(t, box, module("m", h, once(3)))
+		if err := d.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := box.left("m"); n != 0 || done != 11 || asked <= 3 {
+			t.Errorf("%d calls are left, %d are done, and %d asked for time", n, done, asked)
+		}
+	})
+}
+
 // A call that a run which ends by itself has left is made at once by one that does not, or
 // at the time that it has asked for.
 func TestWhatIsLeftKeepsItsTime(t *testing.T) {

@@ -73,6 +73,7 @@ func (l *lane) taskDoneLocked(m *module, w *work, err error) {
 			m.uncommitted++ // what waited for it comes after that
 		}
 		if w.Failure != nil {
+			delete(m.asked, w.Seq)
 			m.failing--
 			if m.Settings.StopOnError {
 				l.work.Broadcast()

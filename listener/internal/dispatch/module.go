@@ -55,6 +55,7 @@ type module struct {
 	fold folding
 
 	halted map[*work]*time.Timer // tasks that stop the module
+	asked  map[uint64]uint64     // calls that had succeeded when a task's call asked to be repeated, by seq
 	down   down
 	gaveUp bool // no more calls in this run
 	cutOff bool // a call ended with the shutdown, or did not
@@ -78,6 +79,7 @@ func (l *lane) add(c Module) *module {
 		Module: c, name: c.Name, lane: l, index: len(l.modules), more: true, walkMore: true, dueMore: true, handed: c.Handed,
 		queued: c.Queued, failing: c.Failed, setAside: c.SetAside, steps: c.Steps,
 		held: map[uint64]Held{}, blocking: map[string]int{}, halted: map[*work]*time.Timer{},
+		asked: map[uint64]uint64{},
 	}
 	m.newQueue()
 	m.quiet = idleTimer(func() { l.quietEnded(m) })

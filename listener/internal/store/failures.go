@@ -24,7 +24,7 @@ type Failure struct {
 	// Stack is that of the panic, if the last failure was one.
 	Stack string `json:"stack,omitempty"`
 	// Run names the run of the daemon that Tries counts the calls in, with those that asked
-	// to be repeated.
+	// in vain to be repeated.
 	Run   int64 `json:"run,omitempty"`
 	Tries int   `json:"tries,omitempty"`
 }
