@@ -46,7 +46,7 @@ type Failure struct {
 	// Error is the text of the last error, Stack that of a panic.
 	Error, Stack string
 	// Run names the run of the daemon that Tries counts the calls in, with those that asked
-	// to be repeated.
+	// in vain to be repeated.
 	Run   int64
 	Tries int
 }
