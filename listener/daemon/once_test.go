@@ -109,7 +109,12 @@ func TestOnceWithFailingEntry(t *testing.T) {
 				news := all[len(seen):]
 				seen = slices.Clone(all)
 				attempts := slices.DeleteFunc(slices.Clone(news), func(doc event.Document) bool { return !strings.HasPrefix(string(doc.DN), "uid=bob,") })
-				if len(attempts) != do.attempts {
+				others := slices.DeleteFunc(slices.Clone(news), func(doc event.Document) bool { return strings.HasPrefix(string(doc.DN), "uid=bob,") })
+				most := do.attempts
+				if do.what == "later" {
+					most += len(entryCalls(kindsOf(others))) // while others succeed, it does not ask in vain
+				}
+				if len(attempts) < do.attempts || len(attempts) > most {
 					t.Fatalf("run %d: %d attempts", run, len(attempts))
 				}
 				for i := range attempts {
@@ -125,7 +130,6 @@ func TestOnceWithFailingEntry(t *testing.T) {
 						t.Errorf("attempts differ: %+v, %+v", attempts[0], attempts[i])
 					}
 				}
-				others := slices.DeleteFunc(slices.Clone(news), func(doc event.Document) bool { return strings.HasPrefix(string(doc.DN), "uid=bob,") })
 				if run == 0 {
 					expectKinds(t, "others", others, "pre_run", "create uid=ada", "create uid=eve", "post_run")
 					d.modify("uid=bob,ou=people,"+base, []string{"sn", "Waits"})
