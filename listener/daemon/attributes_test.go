@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -41,4 +42,24 @@ func TestFiltersFindWhatLDAPAttributesLeavesOut(t *testing.T) {
 			t.Errorf("bob has %v", doc.New)
 		}
 	}
+}
+
+// What a module was about that is taken out of the configuration for a while stays
+// mirrored: else its entries would be removed and created anew when it is back.
+func TestOrphansFindWhatLDAPAttributesLeavesOut(t *testing.T) {
+	t.Parallel()
+	server, _, s := newCompany(t)
+	people := instance("people", "jsonl", `ldap_filter: "(mail=*)"`)
+	other := instance("other", "jsonl", `ldap_filter: "(uid=*)"`)
+	for i, modules := range [][]string{{people, other}, {other}, {people, other}} {
+		s.configureURI(server.URI()+"/"+base+"?cn", modules...)
+		s.mustOnce()
+		for _, name := range []string{"people", "other"} {
+			expectKinds(t, fmt.Sprintf("%s after run %d", name, i), entryDocs(s.journal(name)), "create uid=ada", "create uid=bob", "create uid=eve")
+		}
+	}
+}
+
+func entryDocs(docs []event.Document) []event.Document {
+	return slices.DeleteFunc(slices.Clone(docs), func(doc event.Document) bool { return doc.UUID == "" })
 }

@@ -130,21 +130,15 @@ func New(o Options, modules ...listener.Module) (*Daemon, error) {
 // noFile stands in messages for the name of a configuration that is in no file.
 const noFile = "configuration"
 
-func loadConfig(o Options, modules []listener.Module) (conf *config.Config, err error) {
+func loadConfig(o Options, modules []listener.Module) (*config.Config, error) {
 	checkFilter := func(text string) error {
 		_, err := filter.Compile(text, nil)
 		return err
 	}
-	switch {
-	case o.Config == nil:
-		conf, err = config.Load(o.ConfigFile, modules, checkFilter)
-	default:
-		conf, err = config.Parse(o.Config, cmp.Or(o.ConfigFile, noFile), modules, checkFilter)
+	if o.Config == nil {
+		return config.Load(o.ConfigFile, modules, checkFilter)
 	}
-	if err == nil {
-		conf.LDAP.Attributes = mirrored(conf)
-	}
-	return conf, err
+	return config.Parse(o.Config, cmp.Or(o.ConfigFile, noFile), modules, checkFilter)
 }
 
 // Run follows the directory and calls the modules until ctx ends; then it lets calls
@@ -157,6 +151,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.store.Close()) }()
 	d.mirror.Store(d.store)
 	defer d.mirror.Store(nil)
+	if err := d.mirrorRouted(); err != nil {
+		return err
+	}
 
 	consumer, err := syncrepl.New(d.consumerConfig())
 	if err != nil {
